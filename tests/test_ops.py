@@ -1,0 +1,167 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from ferjax.ops import conv2d, max_pool_2x2
+from ferjax.ops.conv import METHODS
+
+SHAPES = {  # name: (b, h, w, c), (kh, kw, c, o)
+    "first layer": ((2, 12, 12, 1), (5, 5, 1, 8)),
+    "inner layer": ((2, 12, 12, 6), (5, 5, 6, 8)),
+    "odd size": ((3, 7, 9, 3), (5, 5, 3, 4)),
+    "smaller than the kernel": ((2, 3, 2, 2), (5, 5, 2, 3)),
+    "3x3": ((2, 6, 10, 3), (3, 3, 3, 4)),
+    "even kernel": ((2, 6, 5, 3), (4, 2, 3, 4)),
+    "1x1": ((2, 6, 6, 3), (1, 1, 3, 4)),
+}
+
+
+def reference(x, w):
+    return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def draw(shapes, seed=0):
+    keys = jax.random.split(jax.random.key(seed), 3)
+    (b, h, w, _), (*_, o) = shapes
+    shapes = (*shapes, (b, h, w, o))
+    return [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+
+
+def all_three(conv, x, w, g):
+    """Output and both gradients."""
+    y, back = jax.vjp(conv, x, w)
+    return (y, *back(g))
+
+
+def near(actual, expected, bound):
+    """Largest error is at most `bound` of the root mean square."""
+    for a, e in zip(actual, expected, strict=True):
+        assert a.shape == e.shape
+        a, e = np.asarray(a, np.float64), np.asarray(e, np.float64)
+        assert np.max(np.abs(a - e)) <= bound * np.sqrt(np.mean(e**2))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("method", METHODS)
+def test_conv_and_gradients_in_float64(name, method):
+    x, w, g = draw(SHAPES[name])
+    actual = all_three(lambda x, w: conv2d(x, w, method=method), x, w, g)
+    with jax.enable_x64(True):
+        exact = all_three(reference, *(jnp.asarray(np.asarray(a), jnp.float64) for a in (x, w, g)))
+    near(actual, exact, 2e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conv_bfloat16(method):
+    x, w, g = (a.astype(jnp.bfloat16) for a in draw(SHAPES["inner layer"]))
+    actual = all_three(lambda x, w: conv2d(x, w, method=method), x, w, g)
+    assert {a.dtype for a in actual} == {jnp.dtype(jnp.bfloat16)}
+    exact = all_three(reference, *(a.astype(jnp.float32) for a in (x, w, g)))
+    near(actual, exact, 5e-2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conv_like_torch(method):
+    torch = pytest.importorskip("torch")
+    x, w, g = draw(SHAPES["odd size"])
+    tx = torch.tensor(np.asarray(x).transpose(0, 3, 1, 2), requires_grad=True)
+    tw = torch.tensor(np.asarray(w).transpose(3, 2, 0, 1), requires_grad=True)
+    ty = torch.nn.functional.conv2d(tx, tw, padding=2)
+    ty.backward(torch.tensor(np.asarray(g).transpose(0, 3, 1, 2)))
+    expected = (
+        ty.detach().numpy().transpose(0, 2, 3, 1),
+        tx.grad.numpy().transpose(0, 2, 3, 1),
+        tw.grad.numpy().transpose(2, 3, 1, 0),
+    )
+    near(all_three(lambda x, w: conv2d(x, w, method=method), x, w, g), expected, 2e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_conv_under_transformations(method):
+    x, w, g = draw(SHAPES["inner layer"])
+    xs, ws = jnp.stack([x, 2 * x]), jnp.stack([w, -w])
+
+    def loss(w, x):
+        return jnp.sum(conv2d(x, w, method=method) * g)
+
+    one = jax.value_and_grad(loss)
+    expected = [jnp.stack(a) for a in zip(*[one(w, x) for w, x in zip(ws, xs, strict=True)], strict=True)]
+    near(jax.jit(jax.vmap(one))(ws, xs), expected, 2e-5)
+    near(lax.scan(lambda _, a: (None, one(*a)), None, (ws, xs))[1], expected, 2e-5)
+    near(jax.vmap(jax.value_and_grad(jax.checkpoint(loss)))(ws, xs), expected, 2e-5)
+    near(jax.vmap(one, in_axes=(None, 0))(w, xs)[1:], [jnp.stack([one(w, a)[1] for a in xs])], 2e-5)
+
+
+@pytest.mark.skipif(jax.device_count() < 2, reason="needs two devices")
+def test_conv_and_pool_on_two_devices():
+    x, w, g = draw(SHAPES["inner layer"])
+
+    def gradient(w, x, g):
+        local = jax.grad(lambda w: jnp.sum(max_pool_2x2(conv2d(x, w)) * g[:, ::2, ::2]))(w)
+        return lax.psum(local, "data")
+
+    spec = jax.sharding.PartitionSpec
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:2]), ("data",))
+    sharded = jax.shard_map(
+        gradient, mesh=mesh, in_specs=(spec(), spec("data"), spec("data")), out_specs=spec(), check_vma=False
+    )
+    expected = jax.grad(lambda w: jnp.sum(max_pool_2x2(reference(x, w)) * g[:, ::2, ::2]))(w)
+    near([jax.jit(sharded)(w, x, g)], [expected], 2e-5)
+    pmapped = jax.pmap(gradient, "data", in_axes=(None, 0, 0), out_axes=None, devices=jax.devices()[:2])
+    near([pmapped(w, x[:, None], g[:, None])], [expected], 2e-5)
+
+
+@pytest.mark.parametrize(
+    ("x", "w", "method", "match"),
+    [
+        (jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 3, 1)), "auto", "needs x"),
+        (jnp.zeros((4, 4, 2)), jnp.zeros((3, 3, 2, 1)), "auto", "needs x"),
+        (jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1), jnp.bfloat16), "auto", "one type"),
+        (jnp.zeros((1, 4, 4, 2)), jnp.zeros((3, 3, 2, 1)), "fft", "explicit"),
+    ],
+)
+def test_conv_refuses(x, w, method, match):
+    with pytest.raises(ValueError, match=match):
+        conv2d(x, w, method=method)
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3), (3, 4)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_pool_like_torch_with_ties(size, dtype):
+    torch = pytest.importorskip("torch")
+    keys = jax.random.split(jax.random.key(1))
+    x = jax.random.randint(keys[0], (3, *size, 5), -1, 2).astype(
+        dtype
+    )  # three values: most windows have ties
+    y, back = jax.vjp(max_pool_2x2, x)
+    g = jax.random.normal(keys[1], y.shape).astype(dtype)
+    tx = torch.tensor(np.asarray(x, np.float32).transpose(0, 3, 1, 2), requires_grad=True)
+    ty = torch.nn.functional.max_pool2d(tx, 2)
+    ty.backward(torch.tensor(np.asarray(g, np.float32).transpose(0, 3, 1, 2)))
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(y, np.float32), ty.detach().numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(np.asarray(back(g)[0], np.float32), tx.grad.numpy().transpose(0, 2, 3, 1))
+
+
+def test_pool_literal_ties():
+    x = jnp.array([[0.0, 0.0, 1.0, 2.0], [0.0, 0.0, 2.0, 2.0]]).reshape(1, 2, 4, 1)
+    gradient = jax.grad(lambda x: max_pool_2x2(x).sum())(x)
+    np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0, 0, 1], [0, 0, 0, 0]])
+
+
+def test_pool_under_transformations():
+    x = jax.random.normal(jax.random.key(0), (3, 2, 5, 6, 4))
+    one = jax.grad(lambda x: jnp.sum(max_pool_2x2(x) ** 2))
+    expected = jnp.stack([one(a) for a in x])
+    np.testing.assert_array_equal(jax.jit(jax.vmap(one))(x), expected)
+    np.testing.assert_array_equal(lax.scan(lambda _, a: (None, one(a)), None, x)[1], expected)
+    checkpointed = jax.checkpoint(lambda x: jnp.sum(max_pool_2x2(x) ** 2))
+    np.testing.assert_array_equal(jax.grad(checkpointed)(x[0]), expected[0])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 2), (1, 4, 1, 2), (4, 4, 2)])
+def test_pool_refuses(shape):
+    with pytest.raises(ValueError, match="max_pool_2x2 needs"):
+        max_pool_2x2(jnp.zeros(shape))

@@ -5,8 +5,8 @@ Conventions, the same in every result file:
 - Predictions of all subjects are pooled, then counted once: no mean of per-subject or per-batch scores.
 - A confusion matrix has the truth in its rows and the prediction in its columns.
 - `uf1` (unweighted or macro F1) is the mean F1 over the classes that occur in the truth or the predictions.
-  A class that only the predictions show counts with F1 = 0; one that neither shows is left out (scikit-learn's
-  convention too).
+  A class that only the predictions show counts with F1 = 0; one that neither shows is left out, as
+  scikit-learn does.
 - `uar` (unweighted average recall) is the mean recall over the classes that occur in the truth.
 - A number that is undefined is NaN and says why; it is never a silent 0.
 
@@ -172,7 +172,7 @@ def classification(
     """Every metric of a classifier with 95 % percentile bootstrap intervals.
 
     Units are resampled with replacement, each with all its images: subjects where `groups` tells them,
-    otherwise images. Class measures whose class is missing from more than half of the resamples get no interval.
+    otherwise images. A measure that is undefined in more than half of the resamples gets no interval.
 
     Args:
       label: [n] int, index into classes; rows with -1 (unknown) are left out.
@@ -233,7 +233,7 @@ def classification(
 class _Ranks:
     """One class against the rest, its scores sorted once for all resamples.
 
-    Rows are cut into segments: one for every score that a positive has (with the negatives tied to it), and one
+    Rows are cut into segments: one for every score that a positive has (with the negatives tied to it), one
     for every stretch of negatives between those. Of a segment, AUC and AP need only two sums of weights.
     """
 

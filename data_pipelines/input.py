@@ -1,9 +1,11 @@
-"""Split -> batches: in an order that is a pure function of (seed, step), cut into one share per process, padded and
-masked so that an epoch holds every example exactly once. Two ways give the same batches:
+"""Split -> batches, in an order that is a pure function of (seed, step).
+
+A batch is cut into one contiguous share per process. The last of an epoch is padded and masked, so that every
+example counts exactly once. Two ways give the same batches:
 
 - `host_batches`: tf.data gathers the images on the host, ahead of the device.
-- `row_batches` + `gather`: the host yields row numbers only, and the compiled step gathers the images from arrays that
-  lie on the device (`resident`).
+- `row_batches` + `gather`: the host yields row numbers only, and the compiled step gathers the images from
+  arrays that lie on the device (`resident`).
 
 A batch is a dict: image uint8 [b, h, w, c], label int32 [b], aus int8 [b, u], subject int32 [b] (index into
 Split.subjects, -1 unknown), id int32 [b] (row in the Split), mask bool [b].
@@ -54,7 +56,8 @@ def batch_rows(
       shuffle: a new order every epoch; else rows 0, 1, 2, ... in every epoch.
 
     Returns:
-      (rows int32 [b], mask bool [b]). The last batch of an epoch is filled up with the epoch's first rows, masked False.
+      (rows int32 [b], mask bool [b]). The last batch of an epoch is filled up with the epoch's first rows,
+      masked False.
 
     Raises:
       ValueError: n, batch_size or step out of range.
@@ -125,8 +128,10 @@ def eval_batches(
 
 
 def resident(split: Split) -> dict[str, np.ndarray]:
-    """A Split as the arrays that `gather` reads: image uint8 [n, h, w, c], label int32 [n], aus int8 [n, u], subject
-    int32 [n]. Put them on the device once.
+    """A Split as the arrays that `gather` reads; put them on the device once.
+
+    Returns:
+      image uint8 [n, h, w, c], label int32 [n], aus int8 [n, u], subject int32 [n].
     """
     return {"image": split.image, "label": split.label, "aus": split.aus, "subject": split.subject_code}
 
@@ -154,8 +159,8 @@ class host_batches:  # noqa: N801 (used like a function)
         with host_batches(split, 128, seed=0, first_step=0, last_step=100) as batches:
             for batch in batches: ...
 
-    `close()`, or leaving the `with`, releases tf.data's iterator: a live one aborts the interpreter at its end (so it is
-    also closed there). Arguments as of `row_batches`, with the Split in the place of n.
+    `close()`, or leaving the `with`, releases tf.data's iterator: a live one aborts the interpreter at its
+    end (so it is also closed there). Arguments as of `row_batches`, with the Split in the place of n.
 
     Args:
       prefetch: batches made ahead.
@@ -188,10 +193,10 @@ class host_batches:  # noqa: N801 (used like a function)
         self._live = [_tf_batches(tf, resident(split), rows, prefetch)]
         self.close = weakref.finalize(self, _close, self._live)  # runs at exit, too
 
-    def __iter__(self) -> "host_batches":
+    def __iter__(self) -> "host_batches":  # noqa: D105
         return self
 
-    def __next__(self) -> dict[str, np.ndarray]:
+    def __next__(self) -> dict[str, np.ndarray]:  # noqa: D105
         if not self._live:
             raise StopIteration
         try:
@@ -200,10 +205,10 @@ class host_batches:  # noqa: N801 (used like a function)
             self.close()
             raise
 
-    def __enter__(self) -> "host_batches":
+    def __enter__(self) -> "host_batches":  # noqa: D105
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_):  # noqa: D105
         self.close()
 
 
@@ -216,7 +221,10 @@ def _close(live: list) -> None:
 def _tf_batches(
     tf, arrays: Mapping[str, np.ndarray], rows: Iterator[Mapping], prefetch: int
 ) -> Iterator[dict]:
-    """Batches by way of tf.data, a chunk of steps at a time: its rows are computed here, and no Python runs in tf.data."""
+    """Batches by way of tf.data, a chunk of steps at a time.
+
+    A chunk's rows are computed here, so that no Python runs inside tf.data.
+    """
     with tf.device("cpu"):
         tensors = {key: tf.convert_to_tensor(array) for key, array in arrays.items()}
 

@@ -1,7 +1,8 @@
-"""Every label fact, by name: emotions, action units, and the code tables of the data sets, each with its source.
+"""Every label fact, by name: emotions, action units, and the code tables of the data sets, each with its
+source.
 
-Numbers differ from set to set (3 is happiness in FER2013, disgust in CK+, fear in an alphabetical list), so nothing
-outside this file maps a number to an emotion, and labels travel between sets by name.
+Numbers differ from set to set (3 is happiness in FER2013, disgust in CK+, fear in an alphabetical list), so
+nothing outside this file maps a number to an emotion, and labels travel between sets by name.
 """
 
 import re
@@ -14,8 +15,8 @@ from data_pipelines import BadInput
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The names used everywhere, in alphabetical order: Ekman's six, contempt, and neutral."""
 
-# Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning contests";
-# Kaggle's data page: "(0=Angry, 1=Disgust, 2=Fear, 3=Happy, 4=Sad, 5=Surprise, 6=Neutral)".
+# Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning
+# contests"; Kaggle's data page: "(0=Angry, 1=Disgust, 2=Fear, 3=Happy, 4=Sad, 5=Surprise, 6=Neutral)".
 FER2013_CODES = {
     0: "anger",
     1: "disgust",
@@ -62,7 +63,7 @@ SYNONYMS = {
     "sadness": ("sad", "sa"),
     "surprise": ("surprised", "su"),
 }
-"""What folders and tables of circulating copies call each emotion, beside its own name; case does not count."""
+"""What folders and tables call each emotion, beside its own name; case does not count."""
 
 _NAMES = {word: name for name, words in SYNONYMS.items() for word in (name, *words)}
 
@@ -178,8 +179,8 @@ def au_present(aus: np.ndarray, threshold: int = 1) -> np.ndarray:
 
     Args:
       aus: int8 [..., u] codes (AU_CODES).
-      threshold: least intensity that counts as present, 1 (trace) to 5. Above 1, AU_PRESENT becomes unknown, since it
-        may lie on either side.
+      threshold: least intensity that counts as present, 1 (trace) to 5. Above 1, AU_PRESENT becomes unknown,
+        since it may lie on either side.
 
     Returns:
       int8 [..., u]: 1 present, 0 absent, -1 unknown.

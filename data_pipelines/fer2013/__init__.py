@@ -5,8 +5,11 @@ The names below are what `data_pipelines.arrays` asks of every data set's folder
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from data_pipelines import BadInput, labels
 from data_pipelines.fer2013 import source
+from data_pipelines.split import blank, duplicates, known, split_tenth
 
 CLASSES = labels.FER2013_CLASSES
 AU_NAMES = ()
@@ -35,16 +38,46 @@ def arrays(options: Mapping) -> dict[str, dict]:
     return source.read(options["dir"], options["labels"])
 
 
+def check(folder: str) -> list[tuple[str, int, int | None]]:
+    """Compares a user's copy with what was published, and looks for blank and repeated images.
+
+    Returns:
+      (what, found, published) rows; published is None where nothing was.
+
+    Raises:
+      BadInput: what is in the folder cannot be read.
+    """
+    splits = source.read(folder)
+    rows = []
+    for part in source.USAGES.values():
+        label = splits[part]["label"] if part in splits else np.zeros(0, np.int32)
+        published = source.PUBLISHED[part]
+        rows.append((f"{part} images", len(label), sum(published)))
+        counts = np.bincount(label, minlength=len(CLASSES)).tolist()
+        rows += [(f"{part} {name}", *pair) for name, *pair in zip(CLASSES, counts, published, strict=True)]
+    for part, split in splits.items():
+        rows.append((f"{part} blank images", int(blank(split["image"]).sum()), None))
+    same = duplicates(splits)
+    rows.append(("groups of identical images", same["groups"], None))
+    rows.append(("images in such groups", same["rows"], None))
+    rows.append(("such groups with several labels", same["conflicting"], None))
+    rows += [(f"such groups in both {a} and {b}", n, None) for (a, b), n in same["across"].items()]
+    if source.has_votes(folder):
+        for part, split in source.read(folder, "ferplus").items():
+            rows.append((f"{part} images without a FER+ majority", int((split["label"] < 0).sum()), None))
+    return rows
+
+
 def findings(options: Mapping, splits: Mapping) -> list[str]:
-    """What a user should know about the parts read, a line each: counts that differ from the published ones."""
+    """What a user should know about the parts read, a line each: counts other than the published ones."""
     return source.count_findings(splits, options["labels"])
 
 
 def parts(options: Mapping, splits: Mapping) -> tuple:
     """Which images train, select the epoch, and are reported.
 
-    Where PrivateTest is on disk: Training, PublicTest, PrivateTest (the challenge's own use). Elsewhere PublicTest is
-    the only held-out part, so it is reported, and a hashed tenth of Training selects.
+    Where PrivateTest is on disk: Training, PublicTest, PrivateTest (the challenge's own use). Elsewhere
+    PublicTest is the only held-out part, so it is reported, and a hashed tenth of Training selects.
 
     Args:
       options: as OPTIONS.
@@ -56,8 +89,6 @@ def parts(options: Mapping, splits: Mapping) -> tuple:
     Raises:
       BadInput: neither PublicTest nor PrivateTest is there.
     """
-    from data_pipelines.arrays import known, split_tenth
-
     if options["select"] not in ("auto", "tenth"):
         raise BadInput(f"data.select: {options['select']!r} is not known; write auto or tenth")
     splits = {name: known(split) for name, split in splits.items()}

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -27,9 +28,9 @@ _CITATION = """
 """
 
 _DESCRIPTION = """
-48x48 grey faces found by web search, in seven classes of expression; 28,709 Training, 3,589 PublicTest and 3,589
-PrivateTest images. Licence: published for Kaggle's 2013 challenge, under its rules (research use); the images were
-found on the web and remain their owners'. Whoever uses them downloads them from Kaggle.
+48x48 grey faces found by web search, in seven classes of expression; 28,709 Training, 3,589 PublicTest and
+3,589 PrivateTest images. Licence: published for Kaggle's 2013 challenge, under its rules (research use); the
+images were found on the web and remain their owners'. Whoever uses them downloads them from Kaggle.
 """
 
 
@@ -41,17 +42,17 @@ class Fer2013(tfds.core.GeneratorBasedBuilder):
       **kwargs: as of every TFDS builder; `data_dir` is where it writes.
     """
 
-    # TFDS looks beside the class's file for checksums of downloads, and needs importlib_resources for it, a package that
-    # 4.9.10 does not declare. Nothing is downloaded here.
+    # TFDS looks beside the class's file for checksums of downloads, and needs importlib_resources for it, a
+    # package that 4.9.10 does not declare. Nothing is downloaded here.
     code_path = None
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First version."}
+    RELEASE_NOTES: ClassVar = {"1.0.0": "First version."}
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Download FER2013 from Kaggle under its terms and unpack it. The folder must hold one of:
     - fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv; for FER+ labels, fer2013new.csv beside it;
-    - train/<class>/*.jpg, test/<class>/*.jpg and perhaps validation/<class>/*.jpg, with class folders named angry,
-      disgust, fear, happy, neutral, sad, surprise, or by FER2013's codes 0 to 6.
+    - train/<class>/*.jpg, test/<class>/*.jpg and perhaps validation/<class>/*.jpg, with class folders named
+      angry, disgust, fear, happy, neutral, sad, surprise, or by FER2013's codes 0 to 6.
     """
 
     def __init__(self, *, options: Mapping | None = None, **kwargs):
@@ -101,3 +102,4 @@ class Fer2013(tfds.core.GeneratorBasedBuilder):
 
 
 Builder = Fer2013
+check = fer2013.check

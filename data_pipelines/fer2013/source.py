@@ -4,28 +4,25 @@ Forms, looked for in the folder itself and up to three folders below (unzipping 
 
 - fer2013.csv: emotion,pixels,Usage; or icml_face_data.csv: emotion, Usage, pixels. Fields go by name.
 - beside a csv, fer2013new.csv with FER+'s votes, joined by row.
-- train/<class>/*.jpg, test/<class>/*.jpg, perhaps validation/<class>/*.jpg. File names that begin with Training_,
-  PublicTest_ or PrivateTest_ say which part they are of; elsewhere the folder does: validation is PublicTest, and test
-  is PrivateTest where there is a validation folder and PublicTest where there is none.
+- train/<class>/*.jpg, test/<class>/*.jpg, perhaps validation/<class>/*.jpg. File names that begin with
+  Training_, PublicTest_ or PrivateTest_ say which part they are of; elsewhere the folder does: validation is
+  PublicTest, and test is PrivateTest where there is a validation folder and PublicTest where there is none.
 """
 
-import csv
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from data_pipelines import BadInput, labels
+from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, progress, read_csv, read_votes
 
 log = logging.getLogger(__name__)
 
-SIDE = 48  # pixels
-USAGES = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "private_test"}
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv")
-VOTES_NAME = "fer2013new.csv"
 FOLDERS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "publictest", "public_test"),
@@ -35,8 +32,8 @@ FOLDERS = {
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
 JUNK = (".ds_store", "thumbs.db", "desktop.ini", "__macosx")
 
-# Images per class, in the order of FER2013_CODES. Goodfellow et al. 2013 give the totals 28,709, 3,589 and 3,589;
-# the classes are counts of the published fer2013.csv.
+# Images per class, in the order of FER2013_CODES. Goodfellow et al. 2013 give the totals 28,709, 3,589 and
+# 3,589; the classes are counts of the published fer2013.csv.
 PUBLISHED = {
     "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
     "public_test": (467, 56, 496, 895, 653, 415, 607),
@@ -52,21 +49,19 @@ ALPHABETICAL = (
     "surprise",
 )  # angry, disgust, ...
 
-_GREY = {str(value): value for value in range(256)}
-
 
 def read(folder: str, label_set: str = "fer2013") -> dict[str, dict]:
     """Reads the set.
 
     Args:
       folder: where it lies.
-      label_set: "fer2013", the challenge's labels; or "ferplus", majorities of FER+'s votes. Under "ferplus" an image
-        without a majority keeps its row, with label -1.
+      label_set: "fer2013", the challenge's labels; or "ferplus", majorities of FER+'s votes. Under "ferplus"
+        an image without a majority keeps its row, with label -1.
 
     Returns:
-      "train", "public_test", "private_test", those there are -> image uint8 [n, 48, 48, 1], label int32 [n], aus
-      int8 [n, 0], subject str [n] (empty: the set does not say), id str [n] ("fer2013.csv:00017", the data row from 1,
-      or the file's path below `folder`).
+      "train", "public_test", "private_test", those there are -> image uint8 [n, 48, 48, 1], label int32 [n],
+      aus int8 [n, 0], subject str [n] (empty: the set does not say), id str [n] ("fer2013.csv:00017", the
+      data row from 1, or the file's path below `folder`).
 
     Raises:
       BadInput: names the file, and the row or field, and says what to do.
@@ -75,13 +70,14 @@ def read(folder: str, label_set: str = "fer2013") -> dict[str, dict]:
         raise BadInput(f"data.labels: {label_set!r} is not known; write fer2013 or ferplus")
     kind, place = find(folder)
     if kind == "csv":
-        image, label, part, ids = _read_csv(place)
+        image, label, part, ids = read_csv(place)
         if label_set == "ferplus":
-            label = _read_votes(place, part)
+            label = read_votes(place, part)
     elif label_set == "ferplus":
         raise BadInput(
-            f"{place}: FER+ votes go with rows of fer2013.csv and cannot be joined to a copy in folders, whose file "
-            "names carry no row numbers; put fer2013.csv and fer2013new.csv there, or set data.labels to fer2013"
+            f"{place}: FER+ votes go with rows of fer2013.csv and cannot be joined to a copy in folders, "
+            "whose file names carry no row numbers; put fer2013.csv and fer2013new.csv there, or set "
+            "data.labels to fer2013"
         )
     else:
         image, label, part, ids = _read_folders(Path(folder).expanduser(), place)
@@ -127,9 +123,15 @@ def find(folder: str) -> tuple[str, Path]:
                 return "folders", place
         level = [path for place in level for path in _folders(place)]
     raise BadInput(
-        f"{top}: no FER2013 in any known form; expected fer2013.csv, icml_face_data.csv, or train/<class>/*.jpg and "
-        "test/<class>/*.jpg"
+        f"{top}: no FER2013 in any known form; expected fer2013.csv, icml_face_data.csv, or "
+        "train/<class>/*.jpg and test/<class>/*.jpg"
     )
+
+
+def has_votes(folder: str) -> bool:
+    """Whether FER+'s votes lie beside the csv."""
+    kind, place = find(folder)
+    return kind == "csv" and place.with_name(VOTES_NAME).is_file()
 
 
 def count_findings(splits: Mapping, label_set: str = "fer2013") -> list[str]:
@@ -158,124 +160,6 @@ def count_findings(splits: Mapping, label_set: str = "fer2013") -> list[str]:
             if count != published
         ]
     return found
-
-
-# The csv.
-
-
-def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
-    """Yields (data row from 1, the named columns' fields, stripped)."""
-    try:
-        with open(path, encoding="utf-8-sig", errors="replace", newline="") as file:
-            reader = csv.reader(file)
-            header = [field.strip() for field in next(reader, [])]
-            missing = [name for name in columns if name not in header]
-            if missing:
-                raise BadInput(
-                    f"{path}: the header is {','.join(header)[:80]!r} and lacks {', '.join(missing)}; expected the columns "
-                    f"{', '.join(columns)}"
-                )
-            places = [header.index(name) for name in columns]
-            for row, fields in enumerate(reader, 1):
-                if not fields:
-                    continue
-                if len(fields) != len(header):
-                    raise BadInput(
-                        f"{path} row {row}: {len(fields)} fields where the header has {len(header)}; the file may be cut "
-                        "off there: unpack or download it again"
-                    )
-                yield row, [fields[place].strip() for place in places]
-    except csv.Error as error:
-        raise BadInput(f"{path}: not a csv file ({error}); unpack or download it again") from None
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _read_csv(path: Path) -> tuple[np.ndarray, ...]:
-    """Returns image, label, part and id, in the file's order."""
-    image, label, part, ids = [], [], [], []
-    for row, (emotion, pixels, usage) in _progress(
-        _rows(path, ("emotion", "pixels", "Usage")), path.name, 35887
-    ):
-        if emotion not in _GREY or _GREY[emotion] not in labels.FER2013_CODES:
-            raise BadInput(f"{path} row {row}: emotion is {emotion[:20]!r}; FER2013's codes are 0 to 6")
-        if usage not in USAGES:
-            raise BadInput(f"{path} row {row}: Usage is {usage[:20]!r}; expected {', '.join(USAGES)}")
-        values = pixels.split()
-        if len(values) != SIDE * SIDE:
-            raise BadInput(
-                f"{path} row {row}: {len(values)} pixels, {SIDE * SIDE} (48x48) expected; the row is damaged: unpack or "
-                "download the file again"
-            )
-        try:
-            image.append(bytes(map(_GREY.__getitem__, values)))
-        except KeyError as error:
-            column = next(number for number, value in enumerate(values, 1) if value not in _GREY)
-            raise BadInput(
-                f"{path} row {row}: pixel {column} is {str(error.args[0])[:20]!r}; grey values are 0 to 255"
-            ) from None
-        label.append(_GREY[emotion])
-        part.append(USAGES[usage])
-        ids.append(f"{path.name}:{row:05d}")
-    if not image:
-        raise BadInput(f"{path}: no rows; unpack or download the file again")
-    images = np.frombuffer(b"".join(image), np.uint8).reshape(-1, SIDE, SIDE, 1)
-    return images, np.array(label, np.int32), np.array(part), np.array(ids)
-
-
-def ferplus_majority(votes: np.ndarray) -> np.ndarray:
-    """Labels from votes, by the "majority" mode of FER+'s own code.
-
-    Votes of one are outliers and count nothing. A class wins with more than half of the votes that remain, those for
-    "unknown" and "NF" among them.
-
-    Args:
-      votes: int [n, 10], columns as in fer2013new.csv: FERPLUS_CLASSES, unknown, NF.
-
-    Returns:
-      int32 [n], index into FERPLUS_CLASSES; -1 without a majority or where unknown or NF wins.
-    Source: Barsoum et al. 2016, and github.com/Microsoft/FERPlus, src/ferplus.py.
-    """
-    votes = np.where(votes <= 1, 0, votes)
-    top = votes.argmax(axis=1)
-    wins = (2 * votes.max(axis=1) > votes.sum(axis=1)) & (top < len(labels.FERPLUS_CLASSES))
-    return np.where(wins, top, -1).astype(np.int32)
-
-
-def _read_votes(csv_path: Path, part: np.ndarray) -> np.ndarray:
-    """Returns FER+ labels, int32 [n], for the rows of the csv."""
-    path = csv_path.with_name(VOTES_NAME)
-    if not path.is_file():
-        raise BadInput(
-            f"{path}: no such file; data.labels = ferplus needs FER+'s {VOTES_NAME} beside {csv_path.name}"
-        )
-    columns = ("Usage", *labels.FERPLUS_CLASSES, "unknown", "NF")
-    votes = []
-    for row, (usage, *fields) in _rows(path, columns):
-        if row > len(part):
-            continue  # counted below
-        if USAGES.get(usage) != part[row - 1]:
-            raise BadInput(
-                f"{path} row {row}: Usage is {usage[:20]!r} where {csv_path.name} has {part[row - 1]}; the two files are "
-                "joined by row and must have the same order"
-            )
-        try:
-            votes.append([int(field) for field in fields])
-        except ValueError:
-            raise BadInput(
-                f"{path} row {row}: a vote is not a whole number: {','.join(fields)[:60]}"
-            ) from None
-    if row_count(path) != len(part):
-        raise BadInput(
-            f"{path}: {row_count(path)} rows where {csv_path.name} has {len(part)}; they are joined by row: take both whole"
-        )
-    return ferplus_majority(np.array(votes))
-
-
-def row_count(path: Path) -> int:
-    """Data rows of a csv file without quoted line breaks."""
-    with open(path, encoding="utf-8-sig", errors="replace") as file:
-        return max(sum(1 for line in file if line.strip()) - 1, 0)
 
 
 # Folders of images.
@@ -340,8 +224,8 @@ def _read_folders(top: Path, place: Path) -> tuple[np.ndarray, ...]:
                 part.append(usage or published[role])
     if guessed:
         log.warning(
-            "%s: %d file names do not say whether they are PublicTest or PrivateTest; taken as %s, since there is %s "
-            "validation folder",
+            "%s: %d file names do not say whether they are PublicTest or PrivateTest; taken as %s, since "
+            "there is %s validation folder",
             roles["test"],
             guessed,
             published["test"],
@@ -353,7 +237,7 @@ def _read_folders(top: Path, place: Path) -> tuple[np.ndarray, ...]:
     ids = np.array([path.relative_to(top).as_posix() for path in files])
     image = np.empty((len(files), SIDE, SIDE, 1), np.uint8)
     with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
-        for row, pixels in enumerate(_progress(pool.map(read_image, files), place.name, len(files))):
+        for row, pixels in enumerate(progress(pool.map(read_image, files), place.name, len(files))):
             image[row, :, :, 0] = pixels
     return image, label, part, ids
 
@@ -380,8 +264,8 @@ def _check_numbering(place: Path, label: np.ndarray, part: np.ndarray) -> None:
         by_name = dict(zip(labels.FER2013_CLASSES, published, strict=True))
         if counts == [by_name[emotion] for emotion in ALPHABETICAL]:
             raise BadInput(
-                f"{place}: the counts show that folders 0 to 6 number the classes alphabetically (3 happy, 4 neutral, 5 sad, "
-                "6 surprise), not by FER2013's codes; rename them to the classes' names"
+                f"{place}: the counts show that folders 0 to 6 number the classes alphabetically (3 happy, "
+                "4 neutral, 5 sad, 6 surprise), not by FER2013's codes; rename them to the classes' names"
             )
 
 
@@ -405,12 +289,3 @@ def read_image(path: Path) -> np.ndarray:
         raise BadInput(
             f"{path}: cannot be read ({reason}); unpack the archive again, or delete the file"
         ) from None
-
-
-def _progress(items, what: str, total: int):
-    """The items, with a progress bar where someone watches and tqdm is there."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return items
-    return tqdm(items, desc=f"reading {what}", total=total, unit="images", disable=None, leave=False, delay=2)

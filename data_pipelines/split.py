@@ -1,0 +1,244 @@
+"""Split, one part of a data set in memory, and what can be done to one: files, subsets, hashes, sizes."""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines import BadInput, labels
+
+FIELDS = ("image", "label", "aus", "subject", "id")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """One part of a data set, in memory.
+
+    Attributes:
+      name: such as "fer2013/train".
+      image: uint8 [n, h, w, c].
+      label: int32 [n], index into `classes`; -1 unknown.
+      aus: int8 [n, u], codes of `labels.AU_CODES`; u may be 0.
+      subject: str [n] (numpy unicode), "" where the set does not say.
+      id: str [n] (numpy unicode), unique; names the user's file or row.
+      classes: k names.
+      au_names: u names, "AU01" and so on.
+
+    Raises:
+      ValueError: a shape, type or value is not as above.
+    """
+
+    name: str
+    image: np.ndarray
+    label: np.ndarray
+    aus: np.ndarray
+    subject: np.ndarray
+    id: np.ndarray
+    classes: tuple[str, ...]
+    au_names: tuple[str, ...]
+
+    def __post_init__(self):  # noqa: D105
+        set_ = functools.partial(object.__setattr__, self)
+        set_("classes", tuple(str(name) for name in self.classes))
+        set_("au_names", tuple(str(name) for name in self.au_names))
+        for field, kind in (("label", np.int32), ("aus", np.int8), ("subject", np.str_), ("id", np.str_)):
+            set_(field, np.asarray(getattr(self, field)).astype(kind, copy=False))
+        n = len(self.image)
+        if self.image.dtype != np.uint8 or self.image.ndim != 4:
+            raise ValueError(
+                f"{self.name}: image is {self.image.dtype} {self.image.shape}, not uint8 [n, h, w, c]"
+            )
+        for field, shape in (
+            ("label", (n,)),
+            ("aus", (n, len(self.au_names))),
+            ("subject", (n,)),
+            ("id", (n,)),
+        ):
+            if getattr(self, field).shape != shape:
+                raise ValueError(f"{self.name}: {field} is {getattr(self, field).shape}, not {shape}")
+        if n and not -1 <= self.label.min() <= self.label.max() < len(self.classes):
+            raise ValueError(f"{self.name}: a label is not -1 to {len(self.classes) - 1}")
+        if not np.isin(self.aus, labels.AU_CODES).all():
+            raise ValueError(f"{self.name}: an AU code is none of -1, 0 to 5, 9")
+        if len(np.unique(self.id)) != n:
+            raise ValueError(f"{self.name}: ids repeat")
+
+    def __len__(self) -> int:  # noqa: D105
+        return len(self.image)
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """Sha256 over ids, labels (with the names they index) and pixels, hex."""
+        digest = hashlib.sha256()
+        digest.update(json.dumps([self.classes, self.au_names, self.image.shape]).encode())
+        digest.update("\n".join(self.id.tolist()).encode())
+        for field in (self.label, self.aus, self.image):
+            digest.update(np.ascontiguousarray(field).data)
+        return digest.hexdigest()
+
+    @functools.cached_property
+    def subjects(self) -> tuple[str, ...]:
+        """Names of the subjects, sorted; `subject_code` indexes them."""
+        return tuple(name for name in np.unique(self.subject).tolist() if name)
+
+    @functools.cached_property
+    def subject_code(self) -> np.ndarray:
+        """int32 [n]: index into `subjects`; -1 where the set does not say."""
+        code = {name: number for number, name in enumerate(self.subjects)}
+        return np.array([code.get(name, -1) for name in self.subject.tolist()], np.int32)
+
+    def take(self, rows: np.ndarray, name: str | None = None) -> "Split":
+        """The given rows, in that order, as a Split.
+
+        Args:
+          rows: int [m] or bool [n].
+          name: of the new Split; the same unless given.
+        """
+        arrays = {field: getattr(self, field)[rows] for field in FIELDS}
+        return dataclasses.replace(self, name=self.name if name is None else name, **arrays)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes a .npz, whole or not at all (a temporary file beside it, renamed)."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(
+                    file,
+                    name=np.str_(self.name),
+                    classes=np.array(self.classes, np.str_),
+                    au_names=np.array(self.au_names, np.str_),
+                    **{field: getattr(self, field) for field in FIELDS},
+                )
+            os.replace(partial, path)
+        except BaseException:
+            Path(partial).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Split":
+        """Reads what `save` wrote; never unpickles.
+
+        Raises:
+          BadInput: no such file, damaged, or not written by `save`.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return cls(
+                    name=str(file["name"]),
+                    classes=tuple(file["classes"].tolist()),
+                    au_names=tuple(file["au_names"].tolist()),
+                    **{field: file[field] for field in FIELDS},
+                )
+        except FileNotFoundError:
+            raise BadInput(f"{path}: no such file; write it with data_pipelines.arrays.export") from None
+        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+            raise BadInput(f"{path}: not a readable Split ({error}); delete it and write it again") from None
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+            raise BadInput(f"{path}: damaged ({error}); delete it and write it again") from None
+
+
+def hash_rows(image: np.ndarray) -> np.ndarray:
+    """S32 [n]: 128 bits in hex, the same for two images of [n, ...] just where their pixels are."""
+    flat = np.ascontiguousarray(image).reshape(len(image), -1)
+    return np.array([hashlib.sha256(row.data).hexdigest()[:32] for row in flat], "S32")
+
+
+def blank(image: np.ndarray) -> np.ndarray:
+    """bool [n]: images, of [n, ...], that are one single value throughout."""
+    flat = image.reshape(len(image), -1)
+    return (flat == flat[:, :1]).all(axis=1)
+
+
+def known(split: Split) -> Split:
+    """The rows whose label is known."""
+    return split if (split.label >= 0).all() else split.take(split.label >= 0)
+
+
+def split_tenth(split: Split) -> tuple[Split, Split]:
+    """Divides a part into nine tenths and a tenth by a hash, the same on every machine and in every run.
+
+    What is hashed is the subject where known, else the pixels: neither a subject nor copies of one image ever
+    come to lie on both sides.
+
+    Returns:
+      (nine tenths, tenth).
+    """
+    by_pixels = hash_rows(split.image)
+    keys = [
+        subject.encode() if subject else pixels
+        for subject, pixels in zip(split.subject.tolist(), by_pixels.tolist(), strict=True)
+    ]
+    digests = [hashlib.sha256(b"ferjax tenth " + key).digest() for key in keys]
+    tenth = np.array([int.from_bytes(digest[:8], "big") % 10 == 0 for digest in digests], bool)
+    return split.take(~tenth, f"{split.name}[9/10]"), split.take(tenth, f"{split.name}[1/10]")
+
+
+def stratified(split: Split, n: int) -> np.ndarray:
+    """Rows of a subset that has the classes in proportion, chosen by the hashes of the ids.
+
+    Returns:
+      int [min(n, len(split))], sorted.
+    """
+    order = np.array([hashlib.sha256(name.encode()).hexdigest()[:16] for name in split.id.tolist()], "S16")
+    place = np.empty(len(split))
+    for label in np.unique(split.label):
+        rows = np.flatnonzero(split.label == label)
+        place[rows[np.argsort(order[rows], kind="stable")]] = (np.arange(len(rows)) + 0.5) / len(rows)
+    return np.sort(np.lexsort((order, place))[:n])
+
+
+def resize(split: Split, size: int) -> Split:
+    """Images at size x size by Pillow's bilinear filter, which antialiases; as they are if they fit."""
+    from PIL import Image
+
+    n, h, w, c = split.image.shape
+    if (h, w) == (size, size):
+        return split
+    image = np.empty((n, size, size, c), np.uint8)
+    for row in range(n):
+        for channel in range(c):
+            plane = Image.fromarray(split.image[row, :, :, channel])
+            image[row, :, :, channel] = plane.resize((size, size), Image.Resampling.BILINEAR)
+    return dataclasses.replace(split, image=image)
+
+
+def duplicates(splits: Mapping[str, Mapping]) -> dict:
+    """Counts groups of images that are the same pixel for pixel.
+
+    Args:
+      splits: part -> {"image": uint8 [n, ...], "label": int [n], ...}.
+
+    Returns:
+      {"groups": groups of two or more, "conflicting": those with several labels, "rows": images in groups,
+      "across": {(part, part): groups that lie in both}}.
+    """
+    names = list(splits)
+    hashes = np.concatenate([hash_rows(splits[name]["image"]) for name in names])
+    label = np.concatenate([splits[name]["label"] for name in names])
+    part = np.concatenate([np.full(len(splits[name]["label"]), 1 << i) for i, name in enumerate(names)])
+    _, group, size = np.unique(hashes, return_inverse=True, return_counts=True)
+    lowest, highest = np.full(len(size), np.iinfo(np.int64).max), np.full(len(size), -1)
+    np.minimum.at(lowest, group, label)
+    np.maximum.at(highest, group, label)
+    where = np.zeros(len(size), np.int64)
+    np.bitwise_or.at(where, group, part)
+    pairs = [(i, j) for i in range(len(names)) for j in range(i + 1, len(names))]
+    return {
+        "groups": int((size > 1).sum()),
+        "conflicting": int(((size > 1) & (lowest != highest)).sum()),
+        "rows": int(size[size > 1].sum()),
+        "across": {
+            (names[i], names[j]): int(((where & (1 << i) > 0) & (where & (1 << j) > 0)).sum())
+            for i, j in pairs
+        },
+    }

@@ -138,14 +138,14 @@ def save_result(workdir, result: Mapping, figure: bool = True) -> pathlib.Path:
     folder = pathlib.Path(workdir) / "results"
     rows = [["metric", "value", "low", "high", "n", "reason"]]
     rows += [[key, *(m[v] for v in _METRIC), m.get("reason", "")] for key, m in result["metrics"].items()]
-    _write(folder / f"{name}.csv", _csv(rows))
+    write_file(folder / f"{name}.csv", _csv(rows))
     if figure and result["confusion"] is not None:
         from ferjax.report.figure import (
             confusion_png,
         )  # matplotlib is slow to import, and only figures need it
 
-        _write(folder / f"{name}.png", confusion_png(result))
-    _write(folder / f"{name}.json", _json(result))
+        write_file(folder / f"{name}.png", confusion_png(result))
+    write_file(folder / f"{name}.json", _json(result))
     return folder / f"{name}.json"
 
 
@@ -175,7 +175,7 @@ def write_predictions(workdir, name: str, id, subject, label, probability, class
     for i, p in enumerate(probability):
         rows.append([id[i], subject[i], names[int(label[i])], names[p.argmax()], *(f"{v:.6g}" for v in p)])
     path = pathlib.Path(workdir) / "results" / f"{name}_predictions.csv"
-    _write(path, _csv(rows))
+    write_file(path, _csv(rows))
     return path
 
 
@@ -333,8 +333,8 @@ def describe_run(workdir, config, splits: Mapping[str, str], devices: str, **mor
         run["resumed"] = [*run.get("resumed", []), start]
     else:
         run = {"schema": RUN_SCHEMA, **start, "split_hashes": dict(splits), "resumed": []}
-    _write(workdir / "config.json", _json(_config(config)))
-    _write(path, _json(_plain(run)))
+    write_file(workdir / "config.json", _json(_config(config)))
+    write_file(path, _json(_plain(run)))
 
 
 def read_workdir(workdir, strict: bool = True) -> dict:
@@ -454,7 +454,7 @@ def _csv(rows) -> bytes:
     return text.getvalue().encode()
 
 
-def _write(path: pathlib.Path, data: bytes) -> None:
+def write_file(path: pathlib.Path, data: bytes) -> None:
     """The whole file or nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:

@@ -1,1 +1,33 @@
 """A workdir as one page to read: reads files only, computes nothing new, imports no model code and no JAX."""
+
+import pathlib
+
+from data_pipelines import BadInput
+from ferjax import results
+from ferjax.report.page import page
+
+
+def write_report(workdir, faces: bool = True) -> pathlib.Path:
+    """Writes W/report/index.html, one file that opens from disk and loads nothing.
+
+    The same files give the same page, byte for byte. A file that is missing or broken is named in its section.
+
+    Args:
+      workdir: W.
+      faces: False embeds no picture of a face, and the page says so.
+    Returns:
+      The page's path.
+    Raises:
+      BadInput: no such folder, nothing of a run in it, or the page cannot be written.
+    """
+    path = pathlib.Path(workdir)
+    if not path.is_dir():
+        raise BadInput(f"{path}: no such workdir; give the --workdir of a training")
+    said = results.read_workdir(path, strict=False)
+    if not any(said[key] for key in ("config", "run", "metrics", "timing", "results")):
+        raise BadInput(
+            f"{path}: nothing of a run in it (config.json, run.json, metrics.jsonl, results/*.json)"
+        )
+    out = path / "report" / "index.html"
+    results.write_file(out, page(path, said, faces).encode())
+    return out

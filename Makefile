@@ -1,0 +1,43 @@
+# Each target makes its own virtual environment and installs what it needs.
+PYTHON ?= python3
+PIP_OPTIONS ?= --quiet --disable-pip-version-check
+
+.PHONY: demo test lint bench format clean
+
+RUN = .venv/bin
+DEV = .venv-dev/bin
+
+.venv/ok: requirements.txt setup.py
+	$(PYTHON) -m venv .venv
+	$(RUN)/pip install $(PIP_OPTIONS) -e .
+	touch $@
+
+.venv-dev/ok: requirements.txt requirements-dev.txt setup.py
+	$(PYTHON) -m venv .venv-dev
+	$(DEV)/pip install $(PIP_OPTIONS) -e . -r requirements-dev.txt
+	touch $@
+
+# the built-in faces: train, evaluate on unseen subjects, report; six minutes on two cores
+demo: .venv/ok
+	$(RUN)/ferjax train --config experiments/demo.py --workdir runs/demo
+	$(RUN)/ferjax evaluate --workdir runs/demo --split test
+	$(RUN)/ferjax report --workdir runs/demo
+
+# FERJAX_REAL_DATA=folder adds the checks on real data
+test: .venv-dev/ok
+	$(DEV)/python -m pytest -q $(TESTS)
+
+lint: .venv-dev/ok
+	$(DEV)/ruff check .
+	$(DEV)/ruff format --check .
+
+format: .venv-dev/ok
+	$(DEV)/ruff format .
+	$(DEV)/ruff check --fix .
+
+# speed and memory beside Keras and PyTorch, as ratios from one run; benchmarks/results/latest.json
+bench: .venv-dev/ok
+	$(DEV)/python -m benchmarks.throughput
+
+clean:
+	rm -rf .venv .venv-dev build *.egg-info

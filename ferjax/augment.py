@@ -1,0 +1,107 @@
+"""Random changes of the input images, on the device, inside the step.
+
+Every random number is drawn from a key made of (seed, step, example), so that a run does not depend on how
+many devices share the batch, nor on where it was interrupted.
+"""
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+Array = jax.Array
+
+
+def example_keys(seed: int, step: Array, ids: Array) -> Array:
+    """One key an example: [b] from the run's seed, the step and the examples' rows in their Split."""
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(ids)
+
+
+def normalise(images: Array, kind: str) -> Array:
+    """Grey values to network input.
+
+    Args:
+      images: [b, h, w, c], 0..255, any dtype.
+      kind: "scale": x / 255; "standardise": each image to mean 0 and deviation 1 (a blank image gives 0).
+    Returns:
+      [b, h, w, c] float32.
+    """
+    x = images.astype(jnp.float32) / 255
+    if kind == "scale":
+        return x
+    axes = (1, 2, 3)
+    x = x - jnp.mean(x, axes, keepdims=True)
+    return x / jnp.sqrt(jnp.mean(x * x, axes, keepdims=True) + 1e-6)
+
+
+def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array | bool = True) -> Array:
+    """Flip, affine map, contrast and erasing, each by config.augment.
+
+    Args:
+      images: [b, h, w, c], 0..255.
+      keys: [b], see `example_keys`.
+      geometry_on: scalar; False leaves only the flip (used for the last epochs).
+    Returns:
+      [b, h, w, c] float32, 0..255.
+    """
+    on = jnp.asarray(geometry_on, jnp.float32)
+
+    def one(image, key):
+        k = jax.random.split(key, 4)
+        x = image.astype(jnp.float32)
+        affine = config.rotation or config.translation or config.scale or config.shear
+        mirrored = jax.random.bernoulli(k[0]) if config.flip else False
+        if affine:
+            x = _affine(x, _random_affine(k[1], config, on, mirrored))
+        elif config.flip:
+            x = jnp.where(mirrored, x[:, ::-1], x)
+        if config.contrast:
+            gain = 1 + on * jax.random.uniform(k[2], minval=-config.contrast, maxval=config.contrast)
+            mean = jnp.mean(x)
+            x = jnp.clip(mean + gain * (x - mean), 0, 255)
+        if config.erase:
+            x = _erase(x, k[3], config.erase * on, config.erase_area)
+        return x
+
+    return jax.vmap(one)(images, keys)
+
+
+def _random_affine(key: Array, config: ConfigDict, on: Array, mirrored: Array) -> Array:
+    """[2, 3]: where each output pixel is read from, about the centre, in shares of half the side."""
+    u = on * jax.random.uniform(key, (5,), minval=-1, maxval=1)
+    angle = u[0] * jnp.deg2rad(config.rotation)
+    shear = jnp.tan(u[1] * jnp.deg2rad(config.shear))
+    scale = 1 + u[2] * config.scale
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    linear = jnp.array([[cos, -sin], [sin, cos]]) @ jnp.array([[1.0, shear], [0.0, 1.0]]) / scale
+    linear = linear * jnp.where(mirrored, jnp.array([-1.0, 1.0]), 1.0)
+    return jnp.concatenate([linear, 2 * config.translation * u[3:5, None]], 1)
+
+
+def _affine(image: Array, matrix: Array) -> Array:
+    """Bilinear resampling of [h, w, c]; outside, the border goes on."""
+    h, w, _ = image.shape
+    y, x = (jnp.arange(h) - (h - 1) / 2) / (h / 2), (jnp.arange(w) - (w - 1) / 2) / (w / 2)
+    sx = matrix[0, 0] * x[None] + matrix[0, 1] * y[:, None] + matrix[0, 2]
+    sy = matrix[1, 0] * x[None] + matrix[1, 1] * y[:, None] + matrix[1, 2]
+    sx = jnp.clip(sx * (w / 2) + (w - 1) / 2, 0, w - 1)
+    sy = jnp.clip(sy * (h / 2) + (h - 1) / 2, 0, h - 1)
+    x0, y0 = jnp.floor(sx).astype(jnp.int32), jnp.floor(sy).astype(jnp.int32)
+    x1, y1 = jnp.minimum(x0 + 1, w - 1), jnp.minimum(y0 + 1, h - 1)
+    fx, fy = (sx - x0)[..., None], (sy - y0)[..., None]
+    top = image[y0, x0] * (1 - fx) + image[y0, x1] * fx
+    bottom = image[y1, x0] * (1 - fx) + image[y1, x1] * fx
+    return top * (1 - fy) + bottom * fy
+
+
+def _erase(image: Array, key: Array, chance: Array, area: tuple[float, float]) -> Array:
+    """Random erasing (Zhong et al. 2017): one rectangle becomes the image's mean."""
+    h, w, _ = image.shape
+    u = jax.random.uniform(key, (5,))
+    share = area[0] + u[1] * (area[1] - area[0])
+    aspect = jnp.exp((2 * u[2] - 1) * jnp.log(3.0))
+    eh, ew = jnp.sqrt(share * aspect) * h, jnp.sqrt(share / aspect) * w
+    top, left = u[3] * (h - eh), u[4] * (w - ew)
+    y, x = jnp.arange(h)[:, None, None], jnp.arange(w)[None, :, None]
+    inside = (y >= top) & (y < top + eh) & (x >= left) & (x < left + ew)
+    return jnp.where(inside & (u[0] < chance), jnp.mean(image), image)

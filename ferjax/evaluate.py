@@ -1,0 +1,190 @@
+"""Checkpoint and split -> probabilities, metrics with intervals, and the files that tell them."""
+
+import pathlib
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput, arrays, input
+from ferjax import checkpoint, metrics, results
+from ferjax import config as config_lib
+from ferjax.augment import normalise
+from ferjax.models import fer_cnn
+from ferjax.parallel import Devices
+
+WORST = 24  # mistakes shown in the report
+SHIFT = 2 / 48  # of the side: how far the shifted views move
+
+
+def views_of(images: jax.Array, views: int) -> list[jax.Array]:
+    """Test-time views of [b, h, w, c]: as it is; mirrored; and shifted by `SHIFT` to four sides, mirrored or not."""
+    if views == 1:
+        return [images]
+    step = max(1, round(SHIFT * images.shape[1]))
+    shifts = [(0, 0)] if views == 2 else [(0, 0), (step, 0), (-step, 0), (0, step), (0, -step)]
+    out = []
+    for dy, dx in shifts:
+        moved = _shift(_shift(images, dy, 1), dx, 2)
+        out += [moved, moved[:, :, ::-1]]
+    return out
+
+
+def _shift(images: jax.Array, by: int, axis: int) -> jax.Array:
+    """Moves along an axis; the border goes on."""
+    n = images.shape[axis]
+    return jnp.take(images, jnp.clip(jnp.arange(n) - by, 0, n - 1), axis=axis)
+
+
+class Predictor:
+    """Probabilities of every example of a split, each counted once.
+
+    Args:
+      config: the run's.
+      model: as `fer_cnn.build` gives it.
+      devices: where to run.
+      views: test-time views whose probabilities are averaged: 1, 2 or 10.
+    """
+
+    def __init__(self, config: ConfigDict, model, devices: Devices, views: int):
+        def forward(params, batch, resident):
+            images = input.gather(resident, batch)["image"]
+            each = [
+                jax.nn.softmax(model.apply({"params": params}, normalise(v, config.model.normalise))[0])
+                for v in views_of(images, views)
+            ]
+            return sum(each) / len(each)
+
+        self.devices = devices
+        self.batch_size = -(-config.evaluate.batch_size // devices.count) * devices.count
+        self.forward = devices.compile(forward, per_example=True)
+
+    def __call__(self, params, split: arrays.Split) -> np.ndarray:
+        """[n, k] float32, in the split's order."""
+        resident = self.devices.put(input.resident(split))
+        steps = input.steps_per_epoch(len(split), self.batch_size)
+        batches = input.row_batches(
+            len(split),
+            self.batch_size,
+            0,
+            last_step=steps,
+            process_index=self.devices.process,
+            process_count=self.devices.processes,
+            shuffle=False,
+        )
+        return np.concatenate([self.forward(params, batch, resident) for batch in batches])[: len(split)]
+
+
+def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """{"loss", "accuracy", "uf1"} of [n] labels (-1 left out) and [n, k] probabilities, without intervals."""
+    known = label >= 0
+    label, probability = label[known], probability[known].astype(np.float64)
+    counts = metrics.confusion(label, probability.argmax(1), probability.shape[1])
+    loss = -np.log(np.maximum(probability[np.arange(len(label)), label], 1e-12)).mean()
+    return {"loss": float(loss), "accuracy": float(metrics.accuracy(counts)), "uf1": float(metrics.uf1(counts))}
+
+
+def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> pathlib.Path:
+    """Evaluates a run's checkpoint on one part of its data and writes W/results/<split>.json, .csv, .png.
+
+    Args:
+      workdir: of a training.
+      split: train, select or test.
+      which: best (by validation), last, or a step.
+      overrides: "evaluate.views=10" and the like; only keys of data, evaluate and parallel may change.
+    Returns:
+      the path of the JSON file.
+    Raises:
+      BadInput: nothing to evaluate there, or no such split or step.
+    """
+    started = time.monotonic()
+    workdir = pathlib.Path(workdir)
+    saved = results.read_workdir(workdir)
+    if not saved.get("config"):
+        raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
+    if split not in ("train", "select", "test"):
+        raise BadInput(f"--split {split} is unknown; there are train, select and test")
+    config = _with_overrides(config_lib.from_json(saved["config"]), overrides)
+    parts = arrays.load_parts(config.data)
+    chosen = getattr(parts, split)
+    devices = Devices(config.parallel.mode, config.evaluate.batch_size, config.parallel.devices)
+    model = fer_cnn.build(config.model, len(chosen.classes))
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        step = _step(checkpoints, which)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *chosen.image.shape[1:])))["params"]
+        params = devices.put(checkpoints.weights(step, shapes))
+    finally:
+        checkpoints.close()
+    probability = Predictor(config, model, devices, config.evaluate.views)(params, chosen)
+    scores = metrics.classification(
+        chosen.label, probability, chosen.classes, chosen.subject, config.evaluate.bootstrap, config.seed
+    )
+    selected = {
+        "best": f"{config.train.select_by} on {parts.selection}",
+        "last": "nothing: the last step",
+    }.get(which, "nothing: a step asked for")
+    path = results.write_result(
+        workdir,
+        split,
+        scores,
+        split=chosen.name,
+        split_hash=chosen.hash,
+        config=config_lib.to_json(config),
+        selected_on=selected,
+        checkpoint_step=step,
+        seed=config.seed,
+        wall_time_s=time.monotonic() - started,
+        device=devices.describe(),
+        views=config.evaluate.views,
+    )
+    results.write_predictions(workdir, split, chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
+    _write_worst(workdir / "results" / f"{split}_worst.npz", chosen, probability)
+    return path
+
+
+def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:
+    overrides = list(overrides)
+    for text in overrides:
+        if not text.startswith(("data.", "evaluate.", "parallel.")):
+            key = text.partition("=")[0]
+            raise BadInput(f"--config.{key} cannot change after training; only data, evaluate and parallel can")
+    with config.unlocked():
+        config_lib.apply_overrides(config, overrides)
+    config_lib.check(config)
+    return config
+
+
+def _step(checkpoints: checkpoint.Checkpoints, which: str) -> int:
+    last = checkpoints.last()
+    if last is None:
+        raise BadInput(f"{checkpoints.folder} holds no complete checkpoint; train first, or wait for the first one")
+    if which == "last":
+        return last
+    if which == "best":
+        best = checkpoints.progress(last)["best_step"]
+        return last if best is None else best
+    steps = checkpoints.steps()
+    if not which.isdigit() or int(which) not in steps:
+        raise BadInput(f"--checkpoint {which} is not there; give best, last, or one of {sorted(steps)}")
+    return int(which)
+
+
+def _write_worst(path: pathlib.Path, split: arrays.Split, probability: np.ndarray) -> None:
+    """The surest mistakes, as pictures for the report."""
+    predicted = probability.argmax(1)
+    wrong = np.flatnonzero((predicted != split.label) & (split.label >= 0))
+    sure = probability[wrong, predicted[wrong]]
+    rows = wrong[np.argsort(-sure, kind="stable")][:WORST]
+    new = path.with_name(path.name + ".new.npz")
+    np.savez(
+        new,
+        image=split.image[rows],
+        label=split.label[rows],
+        predicted=predicted[rows],
+        confidence=probability[rows, predicted[rows]],
+        id=split.id[rows],
+    )
+    new.replace(path)

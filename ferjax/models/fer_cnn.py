@@ -1,0 +1,117 @@
+"""The expression CNN of Breuer & Kimmel 2017: three blocks of 5x5 convolution, ReLU, 2x2 max pool; one hidden layer.
+
+At 48x48x1 and 8 outputs: 5,749,256 parameters.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ferjax.ops.conv import conv2d
+from ferjax.ops.pool import max_pool_2x2
+
+Array = jax.Array
+
+
+class Conv(nn.Module):
+    """Convolution, same size, stride 1, with bias."""
+
+    features: int
+    kernel: int
+    method: str
+    kernel_init: Callable
+    dtype: Any
+    param_dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """[b, h, w, c] -> [b, h, w, features]."""
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
+        return conv2d(x, kernel.astype(self.dtype), method=self.method) + bias.astype(self.dtype)
+
+
+class FerCnn(nn.Module):
+    """Blocks of convolution, ReLU and pooling, then a hidden layer and the logits.
+
+    Attributes:
+      outputs: logits.
+      features: filters of each block.
+      relu: the rectifier; attribution passes others in (deconvnet, guided backpropagation).
+    """
+
+    outputs: int
+    features: Sequence[int] = (64, 128, 256)
+    kernel: int = 5
+    dense: int = 512
+    dropout_conv: float = 0.25
+    dropout_dense: float = 0.5
+    kernel_init: Callable = nn.initializers.glorot_uniform()
+    conv: str = "auto"
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    relu: Callable = nn.relu
+
+    @nn.compact
+    def __call__(self, x: Array, keys: Array | None = None) -> tuple[Array, dict[str, Array]]:
+        """Logits and every named activation.
+
+        Args:
+          x: [b, h, w, c], normalised (see `augment.normalise`).
+          keys: [b] one random key an example, for dropout; None: evaluation, no dropout.
+        Returns:
+          logits [b, outputs] float32; {"block1/conv": [b, h, w, j], "block1/relu", "block1/pool", ...,
+          "dense": [b, dense] before and "dense/relu" after its ReLU, "logits"}.
+        """
+        acts = {}
+        x = x.astype(self.dtype)
+        for i, features in enumerate(self.features, 1):
+            block = f"block{i}"
+            x = Conv(features, self.kernel, self.conv, self.kernel_init, self.dtype, self.param_dtype, name=f"{block}_conv")(x)
+            acts[f"{block}/conv"] = x
+            x = acts[f"{block}/relu"] = self.relu(x)
+            x = acts[f"{block}/pool"] = max_pool_2x2(x)
+        x = _dropout(x, keys, self.dropout_conv, 0)
+        x = x.reshape(len(x), -1)
+        x = acts["dense"] = self._dense(self.dense, "dense")(x)
+        x = acts["dense/relu"] = self.relu(x)
+        x = _dropout(x, keys, self.dropout_dense, 1)
+        x = acts["logits"] = self._dense(self.outputs, "logits")(x).astype(jnp.float32)
+        return x, acts
+
+    def _dense(self, features: int, name: str) -> nn.Dense:
+        return nn.Dense(
+            features, dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=self.kernel_init, name=name
+        )
+
+
+def _dropout(x: Array, keys: Array | None, rate: float, layer: int) -> Array:
+    """Dropout with one key an example, so that the mask does not depend on the batch or the device."""
+    if keys is None or rate == 0:
+        return x
+    levels = round(rate * 256)  # a byte a unit: rates are multiples of 1/256
+    shape = x.shape[1:]
+    bits = jax.vmap(lambda k: jax.random.bits(jax.random.fold_in(k, layer), shape, jnp.uint8))(keys)
+    return jnp.where(bits >= levels, x * (256 / (256 - levels)), 0).astype(x.dtype)
+
+
+def build(config: ConfigDict, outputs: int) -> FerCnn:
+    """The network of config.model."""
+    inits = {"glorot_uniform": nn.initializers.glorot_uniform(), "he_normal": nn.initializers.he_normal()}
+    return FerCnn(
+        outputs=outputs,
+        features=config.features,
+        kernel=config.kernel,
+        dense=config.dense,
+        dropout_conv=config.dropout_conv,
+        dropout_dense=config.dropout_dense,
+        kernel_init=inits[config.init],
+        conv=config.conv,
+        dtype=jnp.dtype(config.compute_dtype),
+        param_dtype=jnp.dtype(config.param_dtype),
+    )

@@ -1,0 +1,185 @@
+"""The only room that knows how many devices and hosts there are.
+
+A step is written for one device with the named axis `data`; here it is compiled for all of them, as
+`jax.pmap` (the default) or as `jax.jit(jax.shard_map(...))`, with the same arguments and results.
+"""
+
+import collections
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from data_pipelines import BadInput
+
+AXIS = "data"
+IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
+
+
+class Devices:
+    """A row of devices over all hosts, and how to run a step on them.
+
+    Args:
+      mode: "pmap" or "shard_map".
+      batch_size: examples a step over all hosts; it must divide evenly among the devices.
+      per_host: devices of this host to use; 0 takes as many as divide the batch.
+    Raises:
+      BadInput: more devices asked for than there are, or a batch that does not divide among them.
+    """
+
+    def __init__(self, mode: str, batch_size: int, per_host: int = 0):
+        local, hosts = jax.local_device_count(), jax.process_count()
+        if per_host > local:
+            raise BadInput(f"config key parallel.devices is {per_host}; this host has {local}")
+        if batch_size % hosts:
+            raise BadInput(f"config key input.batch_size is {batch_size}; it must be a multiple of {hosts} hosts")
+        share = batch_size // hosts
+        if not per_host:
+            per_host = max(d for d in range(1, local + 1) if share % d == 0)
+        if share % per_host:
+            raise BadInput(
+                f"config key input.batch_size is {batch_size}; it must be a multiple of {per_host * hosts} devices"
+            )
+        self.mode = mode
+        self.process, self.processes, self.per_host = jax.process_index(), hosts, per_host
+        chosen = [d for p in range(hosts) for d in _of_process(p)[:per_host]]
+        self.count = len(chosen)
+        self.mesh = Mesh(np.array(chosen), (AXIS,))
+        self.replicated = NamedSharding(self.mesh, P())
+        self.split = NamedSharding(self.mesh, P(AXIS))
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files."""
+        return self.process == 0
+
+    def describe(self) -> str:
+        """Words for the run's description, such as "8 x cpu, pmap"."""
+        kind = self.mesh.devices.flat[0].device_kind
+        hosts = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.count} x {kind}, {self.mode}{hosts}"
+
+    def compile(self, step: Callable, *, per_example: bool = False, donate: bool = False) -> Callable:
+        """Compiles step(state, batch, resident).
+
+        Args:
+          step: written for one device; sees its share of the batch, and the whole of state and resident.
+          per_example: results are per example [b, ...], else the same on all devices.
+          donate: the state's memory is reused for the result.
+        Returns:
+          A function of (state, batch, resident); batch is this process's share [b / hosts, ...] as NumPy.
+        """
+        donated = (0,) if donate else ()
+        if self.mode == "pmap":
+            run = jax.pmap(
+                step,
+                axis_name=AXIS,
+                in_axes=(None, 0, None),
+                out_axes=0 if per_example else None,
+                devices=list(self.mesh.devices.flat) if self.processes == 1 else None,
+                donate_argnums=donated,
+            )
+            place = self._stack
+        else:
+            body = jax.shard_map(
+                step,
+                mesh=self.mesh,
+                in_specs=(P(), P(AXIS), P()),
+                out_specs=P(AXIS) if per_example else P(),
+                check_vma=False,  # with the check, gradients of replicated weights come out summed twice
+            )
+            run = jax.jit(body, donate_argnums=donated)
+            place = self._shard
+
+        def call(state, batch, resident):
+            out = run(state, place(batch), resident)
+            return self._gather(out) if per_example else out
+
+        return call
+
+    def _stack(self, batch):
+        return jax.tree.map(lambda a: a.reshape(self.per_host, -1, *a.shape[1:]), batch)
+
+    def _shard(self, batch):
+        if self.processes == 1:
+            return jax.device_put(batch, self.split)
+        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch)
+
+    def _gather(self, out):
+        """Per-example results of all hosts, as NumPy [b, ...] in the global batch's order."""
+        if self.processes > 1:
+            tiled = self.mode != "pmap"
+            out = jax.tree.map(lambda a: multihost_utils.process_allgather(a, tiled=tiled), out)
+        out = jax.tree.map(np.asarray, out)
+        return out if self.mode != "pmap" else jax.tree.map(self._unstack, out)
+
+    def _unstack(self, a):
+        lead = a.ndim - (a.ndim - (3 if self.processes > 1 else 2))
+        return a.reshape(-1, *a.shape[lead:])
+
+    def init(self, make: Callable):
+        """Runs make() inside jit; the result is the same on every device."""
+        out = jax.jit(make, out_shardings=self.replicated)()
+        return self.to_local(out)
+
+    def put(self, arrays):
+        """NumPy arrays, the same on every host -> arrays that are whole on every device."""
+        if self.processes == 1:
+            return jax.device_put(arrays, self.replicated)
+        whole = jax.tree.map(
+            lambda a: jax.make_array_from_callback(np.shape(a), self.replicated, lambda i, a=a: np.asarray(a)[i]), arrays
+        )
+        return self.to_local(whole)
+
+    def to_local(self, tree):
+        """Global arrays -> what this mode's compiled step takes (pmap wants host-local ones)."""
+        if self.processes == 1 or self.mode != "pmap":
+            return tree
+        return multihost_utils.global_array_to_host_local_array(tree, self.mesh, P())
+
+    def to_global(self, tree):
+        """What the compiled step gives -> global arrays, as Orbax wants them."""
+        if self.processes == 1 or self.mode != "pmap":
+            return tree
+        return multihost_utils.host_local_array_to_global_array(tree, self.mesh, P())
+
+
+class InFlight:
+    """Bounds the steps queued on the devices and hands back each step's sums once it is done."""
+
+    def __init__(self, limit: int = IN_FLIGHT):
+        self.limit = limit
+        self.queue = collections.deque()
+
+    def push(self, step: int, sums) -> list:
+        """Queues a step's sums; returns [(step, sums)] of those that had to finish first."""
+        self.queue.append((step, sums))
+        return [self._pop() for _ in range(len(self.queue) - self.limit)]
+
+    def drain(self) -> list:
+        """Waits for everything queued."""
+        return [self._pop() for _ in range(len(self.queue))]
+
+    def _pop(self):
+        step, sums = self.queue.popleft()
+        return step, jax.tree.map(np.asarray, jax.block_until_ready(sums))
+
+
+def connect(coordinator: str, processes: int, process: int) -> None:
+    """Joins several processes into one run; call before anything else touches a device.
+
+    Args:
+      coordinator: host:port of process 0; empty leaves it to jax (SLURM, Kubernetes, TPU pods).
+      processes, process: how many, and which one this is.
+    """
+    if coordinator:
+        jax.distributed.initialize(coordinator, processes, process)
+    else:
+        jax.distributed.initialize()
+
+
+def _of_process(process: int) -> list:
+    return [d for d in jax.devices() if d.process_index == process]

@@ -1,0 +1,122 @@
+"""Line charts and interval marks as inline SVG; colours come from the page's style."""
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+
+Points = Sequence[tuple[float, float]]
+WIDTH, HEIGHT = 560, 300  # of a chart, in its own units
+_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 44
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]; at least one where low < high."""
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return [low]
+    raw = (high - low) / about
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 12) for i in range(first, last + 1)] or [low]
+
+
+def line_chart(
+    key: str,
+    title: str,
+    x_label: str,
+    series: Sequence[tuple[str, Points]],
+    mark: tuple[float, str] | None = None,
+    y_text: Callable[[float], str] = "{:g}".format,
+    zero: bool = False,
+) -> str:
+    """A chart of one or more lines.
+
+    Args:
+      key: letters, unique in the page; ids are made from it.
+      title: what is drawn, with its unit.
+      x_label: of the x axis.
+      series: (name, points); points with a value that is not finite are left out. The i-th line has class `line-i`.
+      mark: x and a word for a vertical line there, or None.
+      y_text: how a y value reads.
+      zero: whether the y axis starts at 0.
+    Returns:
+      One <svg> element, or "" where there is nothing to draw.
+    """
+    series = [(name, sorted(p for p in points if all(map(math.isfinite, p)))) for name, points in series]
+    xs, ys = ([p[i] for _, points in series for p in points] for i in (0, 1))
+    if not xs:
+        return ""
+    x0, x1 = min(xs), max(xs)
+    y0, y1 = min(0.0, *ys, 0.0) if zero else min(ys), max(ys)
+    x0, x1 = (x0, x1) if x1 > x0 else (x0 - 0.5, x1 + 0.5)
+    pad = 0.06 * (y1 - y0) or 0.05 * abs(y1) or 1.0
+    y0, y1 = y0 - (0 if zero else pad), y1 + pad
+
+    def at(x: float, y: float) -> tuple[str, str]:
+        across = _LEFT + (x - x0) / (x1 - x0) * (WIDTH - _LEFT - _RIGHT)
+        return f"{across:.1f}", f"{HEIGHT - _BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - _TOP - _BOTTOM):.1f}"
+
+    out = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{key}-title">',
+        f'<title id="{key}-title">{escape(_spoken(title, x_label, series, y_text))}</title>',
+        f'<text class="chart-title" x="{_LEFT}" y="18">{escape(title)}</text>',
+    ]
+    for y in ticks(y0, y1):
+        _, v = at(x0, y)
+        out.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{v}" y2="{v}"/>')
+        out.append(
+            f'<text class="tick" x="{_LEFT - 7}" y="{v}" dy="4" text-anchor="end">{escape(y_text(y))}</text>'
+        )
+    for x in ticks(x0, x1, 7):
+        u, _ = at(x, y0)
+        out.append(
+            f'<text class="tick" x="{u}" y="{HEIGHT - _BOTTOM + 17}" text-anchor="middle">{x:,.10g}</text>'
+        )
+    base = HEIGHT - _BOTTOM
+    out.append(f'<line class="axis" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{base}" y2="{base}"/>')
+    middle = (_LEFT + WIDTH - _RIGHT) / 2
+    out.append(
+        f'<text class="tick" x="{middle}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    if mark and x0 <= mark[0] <= x1:
+        u, _ = at(mark[0], y0)
+        late = (mark[0] - x0) / (x1 - x0) > 0.5
+        place = f'x="{float(u) + (-5 if late else 5):.1f}" text-anchor="{"end" if late else "start"}"'
+        out.append(f'<line class="mark" x1="{u}" x2="{u}" y1="{_TOP - 6}" y2="{base}"/>')
+        out.append(f'<text class="mark-text" {place} y="{base - 7}">{escape(mark[1])}</text>')
+    for i, (name, points) in enumerate(series):
+        path = " ".join(",".join(at(*p)) for p in points)
+        out.append(f'<polyline class="line line-{i}" points="{path}"/>')
+        if len(points) <= 40:
+            for x, y in points:
+                u, v = at(x, y)
+                label = escape(f"{name}, {x_label} {x:g}: {y_text(y)}")
+                out.append(
+                    f'<circle class="dot line-{i}" cx="{u}" cy="{v}" r="2.6"><title>{label}</title></circle>'
+                )
+    if len(series) > 1:
+        right = WIDTH - _RIGHT
+        for i, (name, _) in reversed(list(enumerate(series))):
+            start = right - 7 * len(name)
+            out.append(f'<text class="legend" x="{start}" y="18">{escape(name)}</text>')
+            out.append(f'<line class="line line-{i}" x1="{start - 24}" x2="{start - 6}" y1="14" y2="14"/>')
+            right = start - 40
+    return "".join(out) + "</svg>"
+
+
+def _spoken(title: str, x_label: str, series, y_text) -> str:
+    ends = [f"{name} from {y_text(p[0][1])} to {y_text(p[-1][1])}" for name, p in series if p]
+    return f"{title} by {x_label}: {'; '.join(ends)}"
+
+
+def whisker(value: float, low: float, high: float) -> str:
+    """A dot at value with its interval on a scale from 0 to 1, for a table cell; "" where value is not finite."""
+    if not math.isfinite(value):
+        return ""
+    dot = f'<circle cx="{2 + 76 * value:.1f}" cy="7" r="3"/>'
+    if math.isfinite(low) and math.isfinite(high):
+        dot = f'<line class="span" x1="{2 + 76 * low:.1f}" x2="{2 + 76 * high:.1f}" y1="7" y2="7"/>' + dot
+    return (
+        '<svg class="whisker" viewBox="0 0 80 14" aria-hidden="true">'
+        f'<line class="axis" x1="2" x2="78" y1="7" y2="7"/>{dot}</svg>'
+    )

@@ -1,0 +1,200 @@
+"""A run's folder while it is being written: lock, refusal, signals, metric lines, progress."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+from ml_collections import ConfigDict
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from data_pipelines import BadInput, arrays
+from ferjax import config as config_lib
+from ferjax import results
+
+
+def open_workdir(path: str) -> pathlib.Path:
+    """Makes the folder; BadInput where that cannot be, or where it cannot be written to."""
+    folder = pathlib.Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-{os.getpid()}"
+        probe.write_bytes(b"\0" * 4096)
+        probe.unlink()
+    except OSError as e:
+        raise BadInput(f"workdir {folder} cannot be written: {e.strerror}; choose another --workdir") from e
+    return folder
+
+
+@contextlib.contextmanager
+def lock(workdir: pathlib.Path):
+    """Holds the workdir for this process; the lock goes with the process, however it ends."""
+    with open(workdir / ".lock", "w") as f:
+        try:
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as e:
+            raise BadInput(f"workdir {workdir} is in use by another ferjax; wait for it or choose another") from e
+        yield
+
+
+def split_hashes(parts: arrays.Parts) -> dict[str, str]:
+    """{part: hash} of train, select and test."""
+    return {name: getattr(parts, name).hash for name in ("train", "select", "test")}
+
+
+def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts) -> None:
+    """BadInput where the workdir was begun with another config or other data, naming what differs."""
+    saved = results.read_workdir(workdir)
+    if not saved.get("config"):
+        return
+    differing = config_lib.differences(saved["config"], config_lib.to_json(config))
+    if differing:
+        words = ", ".join(f"{key} (there {old!r}, now {new!r})" for key, old, new in differing)
+        raise BadInput(f"workdir {workdir} was begun with another config: {words}; use a new --workdir or go back")
+    old = saved.get("run", {}).get("split_hashes", {})
+    changed = [name for name, new in split_hashes(parts).items() if old.get(name, new) != new]
+    if changed:
+        raise BadInput(f"workdir {workdir} was begun on other data: {', '.join(changed)} changed; use a new --workdir")
+
+
+def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices) -> None:
+    """Writes the workdir's description of itself."""
+    results.describe_run(
+        workdir,
+        config_lib.to_json(config),
+        split_hashes(parts),
+        devices.describe(),
+        selection=parts.selection,
+        classes=list(parts.train.classes),
+        sizes={name: len(getattr(parts, name).label) for name in ("train", "select", "test")},
+    )
+
+
+class Signals:
+    """Catches SIGTERM and Ctrl-C once; a second one ends the process as usual."""
+
+    def __enter__(self):
+        self.caught = 0
+        self.before = {s: signal.signal(s, self._catch) for s in (signal.SIGTERM, signal.SIGINT)}
+        return self
+
+    def __exit__(self, *_):
+        self._restore()
+
+    @property
+    def name(self) -> str:
+        """Of the signal caught."""
+        return signal.Signals(self.caught).name
+
+    def _catch(self, number, _frame):
+        self.caught = number
+        self._restore()
+
+    def _restore(self):
+        for s, handler in self.before.items():
+            signal.signal(s, handler)
+
+
+class Log:
+    """metrics.jsonl, timing.jsonl, TensorBoard events and the progress bar.
+
+    metrics.jsonl holds nothing that depends on the clock, and is cut back to the restored step, so that a resumed
+    run leaves the same bits as an uninterrupted one.
+
+    Args:
+      workdir: the run's folder.
+      done: steps already done; lines of later steps are removed.
+      steps: of the whole run.
+      steps_per_epoch: for the epoch shown.
+      main: False writes and shows nothing (other processes of the run).
+    """
+
+    def __init__(self, workdir: pathlib.Path, done: int, steps: int, steps_per_epoch: int, main: bool = True):
+        self.workdir, self.steps, self.steps_per_epoch, self.main = workdir, steps, steps_per_epoch, main
+        self.done, self.mark, self.clock = done, done, None
+
+    def __enter__(self):
+        if not self.main:
+            return self
+        for name in ("metrics.jsonl", "timing.jsonl"):
+            cut_back(self.workdir / name, self.done)
+        self.files = {n: open(self.workdir / n, "a") for n in ("metrics.jsonl", "timing.jsonl")}
+        self.board = SummaryWriter(str(self.workdir / "tensorboard"), purge_step=self.done + 1)
+        shown = sys.stderr.isatty()
+        self.bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=not shown, dynamic_ncols=True)
+        self.plain = not shown
+        return self
+
+    def __exit__(self, *_):
+        if self.main:
+            self.bar.close()
+            self.board.close()
+            for f in self.files.values():
+                f.close()
+
+    def say(self, text: str) -> None:
+        """A line for the person who watches."""
+        if self.main:
+            tqdm.write(text, file=sys.stderr)
+
+    def step(self, step: int, loss: float, every: int, batch_size: int) -> None:
+        """Moves the bar; every so many steps says how fast it goes and when it ends."""
+        if not self.main:
+            return
+        self.bar.update(step - self.bar.n)
+        now = time.monotonic()
+        if self.clock is None:  # the first step compiles
+            self.mark, self.clock = step, now
+        elif step - self.mark >= every:
+            self._speed(step, loss, (step - self.mark) / (now - self.clock), batch_size)
+            self.mark, self.clock = step, now
+
+    def metrics(self, line: dict) -> None:
+        """One line of metrics.jsonl, its TensorBoard scalars, and a line to read."""
+        if not self.main:
+            return
+        self._append("metrics.jsonl", line)
+        words = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if isinstance(v, float))
+        self.say(f"epoch {line['epoch']:>3}  {line['split']:<6}  {words}")
+        for k, v in line.items():
+            if isinstance(v, float):
+                self.board.add_scalar(f"{line['split']}/{k}", v, line["step"])
+        self.board.flush()
+        self.clock = None if line["split"] == "select" else self.clock
+
+    def _speed(self, step: int, loss: float, rate: float, batch_size: int) -> None:
+        left = (self.steps - step) / rate
+        images = rate * batch_size
+        eta = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
+        self._append("timing.jsonl", {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)})
+        self.board.add_scalar("speed/images_per_s", images, step)
+        self.bar.set_postfix_str(f"loss {loss:.3f}, {images:.0f} images/s, {eta} left")
+        if self.plain:
+            self.say(f"step {step}/{self.steps}  loss {loss:.3f}  {images:.0f} images/s  {eta} left")
+
+    def _append(self, name: str, line: dict) -> None:
+        f = self.files[name]
+        f.write(json.dumps(line) + "\n")
+        f.flush()
+
+
+def cut_back(path: pathlib.Path, step: int) -> None:
+    """Removes lines of later steps, and a last line cut short by a crash, from a JSON-lines file."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            ok = json.loads(line)["step"] <= step
+        except (json.JSONDecodeError, KeyError, TypeError):
+            ok = False
+        if ok:
+            kept.append(line + "\n")
+    new = path.with_name(path.name + ".new")
+    new.write_text("".join(kept))
+    os.replace(new, path)

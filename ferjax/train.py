@@ -1,0 +1,284 @@
+"""From a config to trained weights: state, one step, and the loop around it."""
+
+import contextlib
+import functools
+import math
+import pathlib
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput, arrays, input
+from ferjax import checkpoint, evaluate, metrics, optim, run
+from ferjax.augment import augment, example_keys, normalise
+from ferjax.models import fer_cnn
+from ferjax.parallel import AXIS, Devices, InFlight
+
+Array = jax.Array
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a step changes. Saved whole, so that a resumed run goes on bit for bit."""
+
+    step: Array  # int32, steps done
+    params: dict
+    ema: dict  # average of the weights; empty where that is off
+    opt_state: optax.OptState
+    lr_scale: Array  # the plateau rule's factor
+    sums: dict  # this epoch's {"loss": (sum, count), "accuracy": (sum, count)} so far
+
+    def parts(self) -> dict:
+        """As `checkpoint.Checkpoints.save` wants it."""
+        rest = {"step": self.step, "opt_state": self.opt_state, "lr_scale": self.lr_scale, "sums": self.sums}
+        return {"params": self.params, "rest": rest} | ({"ema": self.ema} if self.ema else {})
+
+    @classmethod
+    def of_parts(cls, parts: dict) -> "TrainState":
+        """The reverse of `parts`."""
+        return cls(params=parts["params"], ema=parts.get("ema", {}), **parts["rest"])
+
+
+def init_state(config: ConfigDict, model, image_shape: tuple[int, int, int]) -> TrainState:
+    """The state before the first step; [h, w, c] is one image's shape."""
+    images = jnp.zeros((1, *image_shape))
+    params = model.init(jax.random.key(config.seed), images)["params"]
+    zero = (jnp.zeros(()), jnp.zeros(()))
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        ema=jax.tree.map(jnp.copy, params) if config.optimizer.ema_decay else {},
+        opt_state=optim.transform(config).init(params),
+        lr_scale=jnp.ones(()),
+        sums={"loss": zero, "accuracy": zero},
+    )
+
+
+def loss_sums(logits: Array, label: Array, mask: Array, weights: Array, smoothing: float) -> tuple[Array, Array]:
+    """Cross-entropy as (sum, count).
+
+    Args:
+      logits: [b, k].
+      label: [b], -1 unknown (not counted).
+      mask: [b], False is padding.
+      weights: [k] of each class.
+      smoothing: share of the target spread evenly over all classes (Szegedy et al. 2016).
+    Returns:
+      sum over examples of weight * loss, and sum of weights.
+    """
+    k = logits.shape[-1]
+    target = jax.nn.one_hot(label, k) * (1 - smoothing) + smoothing / k
+    each = optax.softmax_cross_entropy(logits, target)
+    weight = jnp.where(mask & (label >= 0), weights[label], 0.0)
+    return jnp.sum(weight * each), jnp.sum(weight)
+
+
+def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weights: np.ndarray):
+    """The step for one device: (state, batch, resident) -> (state, {name: (sum, count)} over all devices)."""
+    transform = optim.transform(config)
+    rate = optim.learning_rate(config, steps_per_epoch)
+    plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
+
+    def train_step(state: TrainState, batch: dict, resident: dict) -> tuple[TrainState, dict]:
+        if resident:
+            batch = input.gather(resident, batch)
+        keys = jax.vmap(jax.random.split)(example_keys(config.seed, state.step, batch["id"]))
+        images = augment(batch["image"], keys[:, 0], config.augment, state.step < plain_from)
+        images = normalise(images, config.model.normalise)
+
+        def local_loss(params):
+            logits, _ = model.apply({"params": params}, images, keys=keys[:, 1])
+            sums = loss_sums(
+                logits, batch["label"], batch["mask"], jnp.asarray(class_weights), config.loss.label_smoothing
+            )
+            return sums[0], (sums, metrics.accuracy_sums(logits, batch["label"], batch["mask"]))
+
+        # the local sum is differentiated and the psums stay outside, so that masked and uneven batches are exact
+        gradient, (loss, accuracy) = jax.grad(local_loss, has_aux=True)(state.params)
+        gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), AXIS)
+        gradient = jax.tree.map(lambda g: g / jnp.maximum(loss[1], 1e-9), gradient)
+        step, opt_state = transform.update(gradient, state.opt_state, state.params)
+        lr = rate(state.step) * state.lr_scale
+        params = jax.tree.map(lambda p, s: p - (lr * s).astype(p.dtype), state.params, step)
+        sums = {"loss": loss, "accuracy": accuracy}
+        fresh = state.step % steps_per_epoch == 0
+        state = state.replace(
+            step=state.step + 1,
+            params=params,
+            ema=optim.ema(state.ema, params, config.optimizer.ema_decay, state.step) if state.ema else {},
+            opt_state=opt_state,
+            sums=jax.tree.map(lambda old, new: jnp.where(fresh, 0, old) + new, state.sums, sums),
+        )
+        return state, sums
+
+    return train_step
+
+
+def balanced_weights(label: np.ndarray, classes: int, kind: str) -> np.ndarray:
+    """[k] float32 weight of each class, mean 1 over the examples; "none" gives ones."""
+    counts = np.bincount(label[label >= 0], minlength=classes)
+    if kind == "none":
+        return np.ones(classes, np.float32)
+    present = np.maximum(counts, 1)
+    return (counts.sum() / (present * np.count_nonzero(counts))).astype(np.float32)
+
+
+def train(config: ConfigDict, workdir: str) -> int:
+    """Trains, or goes on where an interrupted run stopped.
+
+    Args:
+      config: checked, see `config.load`.
+      workdir: the run's folder; made if absent. One that holds checkpoints is resumed.
+    Returns:
+      exit status: 0 done, 128 + signal number where a signal stopped it (saved and resumable).
+    Raises:
+      BadInput: unusable data, a workdir of another config, a loss that is not finite, a full disk.
+    """
+    workdir = run.open_workdir(workdir)
+    with run.lock(workdir), run.Signals() as signals:
+        parts = arrays.load_parts(config.data)
+        devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
+        return _Loop(config, workdir, parts, devices, signals).go()
+
+
+class _Loop:
+    """One training: what the verbs of the loop share."""
+
+    def __init__(self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals):
+        self.config, self.workdir, self.parts, self.devices, self.signals = config, workdir, parts, devices, signals
+        run.same_or_refuse(workdir, config, parts)
+        split = parts.train
+        self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
+        self.steps = self.steps_per_epoch * config.train.epochs
+        self.model = fer_cnn.build(config.model, len(split.classes))
+        weights = balanced_weights(split.label, len(split.classes), config.loss.class_weights)
+        step = make_train_step(config, self.model, self.steps_per_epoch, weights)
+        self.step = devices.compile(step, donate=True)
+        self.predictor = evaluate.Predictor(config, self.model, devices, views=1)
+        self.checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
+        self.progress = {"best": None, "best_step": None, "wait": 0}
+
+    def go(self) -> int:
+        """Runs to the end or to a signal."""
+        config = self.config
+        state = self.devices.init(functools.partial(init_state, config, self.model, self.parts.train.image.shape[1:]))
+        done = self.checkpoints.last() or 0
+        if done:
+            parts, self.progress = self.checkpoints.restore(done, self.devices.to_global(state).parts())
+            state = self.devices.to_local(TrainState.of_parts(parts))
+        if self.devices.main:
+            run.describe(self.workdir, config, self.parts, self.devices)
+        with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
+            log.say(self._opening(done))
+            try:
+                state, status = self._steps(state, done, log)
+                self.checkpoints.wait()
+            finally:
+                self.checkpoints.close()
+            log.say(self._closing(status, int(state.step)))
+        return status
+
+    def _steps(self, state, done: int, log) -> tuple[TrainState, int]:
+        config = self.config
+        on_device = config.input.placement == "device"
+        resident = self.devices.put(input.resident(self.parts.train)) if on_device else {}
+        saved, queue = done, InFlight()
+        with contextlib.closing(self._batches(done)) as batches:
+            for done, batch in enumerate(batches, done + 1):
+                state, sums = self.step(state, batch, resident)
+                self._look(queue.push(done, sums), log)
+                end_of_epoch = done % self.steps_per_epoch == 0
+                every = config.checkpoint.every_steps
+                if end_of_epoch or (every and done % every == 0) or self.signals.caught:
+                    self._look(queue.drain(), log)
+                if end_of_epoch:
+                    state, rank = self._end_epoch(state, done, log)
+                if end_of_epoch or (every and done % every == 0) or self.signals.caught:
+                    self._save(state, done, rank if end_of_epoch else None)
+                    saved = done
+                if self.signals.caught:
+                    return state, 128 + self.signals.caught
+        assert saved == self.steps
+        return state, 0
+
+    def _batches(self, done: int):
+        """This process's share of the batches from step `done` on."""
+        config, split = self.config, self.parts.train
+        steps = {"first_step": done, "last_step": self.steps}
+        mine = {"process_index": self.devices.process, "process_count": self.devices.processes}
+        if config.input.placement == "device":
+            return input.row_batches(len(split), config.input.batch_size, config.seed, **steps, **mine)
+        return input.host_batches(
+            split, config.input.batch_size, config.seed, **steps, **mine, prefetch=config.input.prefetch
+        )
+
+    def _look(self, finished: list, log) -> None:
+        """Progress of the steps that are done; stops at a loss that is not finite."""
+        for step, sums in finished:
+            loss, count = sums["loss"]
+            if not math.isfinite(float(loss)):
+                kept = self.checkpoints.last()
+                kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
+                o = self.config.optimizer
+                raise BadInput(
+                    f"the loss is {float(loss)} at step {step}; {kept} in {self.workdir}; try a lower "
+                    f"optimizer.learning_rate (now {o.learning_rate:g}), optimizer.clip_norm (now {o.clip_norm:g}) = 1, "
+                    "or model.compute_dtype=float32"
+                )
+            log.step(step, float(loss / max(count, 1e-9)), self.config.train.log_every, self.config.input.batch_size)
+
+    def _end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
+        """Evaluates on the selecting part, keeps best-so-far and the plateau rule's counters."""
+        config = self.config
+        epoch = done // self.steps_per_epoch
+        means = {name: float(s) / max(float(c), 1e-9) for name, (s, c) in jax.device_get(state.sums).items()}
+        rate = float(optim.learning_rate(config, self.steps_per_epoch)(done - 1)) * float(state.lr_scale)
+        log.metrics({"step": done, "epoch": epoch, "split": "train", **means, "learning_rate": rate})
+        probability = self.predictor(state.ema or state.params, self.parts.select)
+        chosen = evaluate.summary(self.parts.select.label, probability)
+        log.metrics({"step": done, "epoch": epoch, "split": "select", **chosen})
+        rank = chosen[config.train.select_by] * (-1 if config.train.select_by == "loss" else 1)
+        best = self.progress["best"]
+        if best is None or rank > best:
+            self.progress |= {"best": rank, "best_step": done, "wait": 0}
+        else:
+            self.progress["wait"] += 1
+            if config.schedule.name == "plateau" and self.progress["wait"] >= config.schedule.patience:
+                self.progress["wait"] = 0
+                scale = self.devices.put(np.float32(float(state.lr_scale) * config.schedule.factor))
+                state = state.replace(lr_scale=scale)
+        return state, rank
+
+    def _save(self, state: TrainState, done: int, rank: float | None) -> None:
+        self.checkpoints.save(done, self.devices.to_global(state).parts(), self.progress, rank)
+
+    def _opening(self, done: int) -> str:
+        p = self.parts
+        counts = f"{len(p.train.label)} train, {len(p.select.label)} select, {len(p.test.label)} test images"
+        weights = sum(a.size for a in jax.tree.leaves(jax.eval_shape(self._init_params)))
+        start = f"going on at step {done}" if done else "starting"
+        return (
+            f"{self.config.name}: {counts}; {weights:,} parameters; {self.devices.describe()}\n"
+            f"epoch selected on {p.selection}; {start} of {self.steps} steps ({self.config.train.epochs} epochs)"
+        )
+
+    def _init_params(self):
+        return init_state(self.config, self.model, self.parts.train.image.shape[1:]).params
+
+    def _closing(self, status: int, step: int) -> str:
+        if status:
+            return (
+                f"stopped by {self.signals.name} at step {step} of {self.steps}; saved in "
+                f"{self.workdir / 'checkpoints'}; the same command goes on from there"
+            )
+        best = self.progress
+        return (
+            f"done: {self.steps} steps; best {self.config.train.select_by} on {self.parts.selection} "
+            f"{abs(best['best']):.4f} at step {best['best_step']}; weights in {self.workdir / 'checkpoints'}"
+        )
+
+

@@ -1,27 +1,13 @@
 """The sections of the report, each from what a workdir says to a piece of HTML."""
 
-import base64
-import io
 import json
-import math
 import pathlib
-import zipfile
 from html import escape
 
-import numpy as np
-
-from ferjax.report import charts
+from ferjax.report import charts, parts
 from ferjax.report.style import CSS
 
-WORST = 24  # mistakes shown of each result
 _SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
-MEASURES = {
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "auc": "ROC AUC",
-    "average_precision": "AP",
-}
 GLOSSARY = {
     "Accuracy": "share of images whose predicted class is the true one.",
     "UF1": "unweighted (macro) F1: F1 = 2TP / (2TP + FP + FN) of each class, averaged over the classes that occur in "
@@ -50,9 +36,9 @@ def page(path: pathlib.Path, workdir: dict, faces: bool) -> str:
     sections = {
         "results": ("Results", _results(workdir)),
         "curves": ("Training", _curves(workdir)),
-        "confusion": ("Confusion matrix", _each(workdir, _confusion, "confusion matrix")),
-        "classes": ("Per class", _each(workdir, _per_class, "table of classes")),
-        "mistakes": ("Worst mistakes", _each(workdir, lambda r: _worst(path, r, faces), "mistakes")),
+        "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
+        "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
+        "mistakes": ("Worst mistakes", _each(workdir, lambda r: parts.worst(path, r, faces), "mistakes")),
         "config": ("Configuration", _config(workdir)),
         "provenance": ("Provenance", _provenance(workdir)),
         "glossary": ("Glossary", _terms(GLOSSARY)),
@@ -78,21 +64,21 @@ def _headline(workdir: dict) -> str:
             workdir, "results", "No result yet: run ferjax evaluate on this workdir, then report again."
         )
     result = next(iter(workdir["results"].values()))
-    over = _over(result)
+    over = parts.over(result)
     cards = ""
     for key, label in (("accuracy", "accuracy"), ("uf1", "UF1"), ("uar", "UAR")):
         m = result["metrics"].get(key)
         if m:
             label = f"{result['name']} {label}" if key == "accuracy" else label
             cards += f'<div class="card"><span class="label">{escape(label)}</span>'
-            cards += f"<b>{_number(key, m['value'])}</b><span>{_span(key, m)}</span></div>"
+            cards += f"<b>{parts.number(key, m['value'])}</b><span>{parts.span(key, m)}</span></div>"
     n = result["metrics"].get("accuracy", {}).get("n")
     counted = f"{n:,} images" if n else ""
     facts = {
-        "Scored on": f"{escape(result['split'])}, {counted} <span class='mono soft'>{_short(result['split_hash'])}</span>",
+        "Scored on": f"{escape(result['split'])}, {counted} <span class='mono soft'>{parts.short(result['split_hash'])}</span>",
         "Intervals": escape(over),
         "Checkpoint": f"step {result['checkpoint_step']}, selected on {escape(result['selected_on'])}",
-        "When, where": f"{escape(_when(result['created']))}, on {escape(result['device'])}",
+        "When, where": f"{escape(parts.when(result['created']))}, on {escape(result['device'])}",
     }
     return f'<div class="cards">{cards}</div>{_list(facts)}{_notes(workdir, result)}'
 
@@ -108,10 +94,12 @@ def _results(workdir: dict) -> str:
         for key in ("accuracy", "uf1", "uar", "log_loss"):
             m = r["metrics"].get(key)
             cells += (
-                f"<td>{_number(key, m['value'])}<small>{_span(key, m)}</small></td>" if m else "<td></td>"
+                f"<td>{parts.number(key, m['value'])}<small>{parts.span(key, m)}</small></td>"
+                if m
+                else "<td></td>"
             )
         n = r["metrics"].get("accuracy", {}).get("n", "")
-        units = f"{r['interval']['units']:,} {_plural(r['interval'])}"
+        units = f"{r['interval']['units']:,} {parts.plural(r['interval'])}"
         rows += f"<tr><th scope='row'>{escape(name)}<small class='soft'> {escape(r['split'])}</small></th><td>{n:,}</td>"
         rows += f"{cells}<td>{r['views']}</td><td>{r['checkpoint_step']}</td><td>{escape(units)}</td></tr>"
     table = (
@@ -198,102 +186,6 @@ def _each(workdir: dict, section, what: str) -> str:
     return out or f"<p class='missing'>results/: no result, so no {escape(what)}.</p>"
 
 
-def _confusion(result: dict) -> str:
-    counts, classes = result["confusion"], result["classes"]
-    if counts is None:
-        return f"<p class='missing'>results/{escape(result['name'])}.json holds no confusion matrix.</p>"
-    head = "".join(f"<th scope='col'>{escape(c)}</th>" for c in classes)
-    rows = ""
-    for i, (row, c) in enumerate(zip(counts, classes, strict=True)):
-        total = sum(row)
-        rows += f"<tr><th scope='row'>{escape(c)} <span class='soft'>{total:,}</span></th>"
-        for j, n in enumerate(row):
-            share = n / total if total else 0.0
-            css = " ".join(["hot"] * (share > 0.55) + ["right"] * (i == j))
-            percent = f"{share:.0%}" if total else "-"
-            rows += f'<td class="{css}" style="--share:{share:.3f}">{percent}<small>{n:,}</small></td>'
-        rows += "</tr>"
-    return (
-        '<div class="scroll"><table class="confusion"><caption>Rows: true class and its images. Columns: predicted class. '
-        f"Share of the row, and images.</caption><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _per_class(result: dict) -> str:
-    metrics, rows = result["metrics"], ""
-    shown = {k: v for k, v in MEASURES.items() if any(name.startswith(f"{k}/") for name in metrics)}
-    for i, c in enumerate(result["classes"] or ()):
-        images = f"{sum(result['confusion'][i]):,}" if result["confusion"] else ""
-        rows += f"<tr><th scope='row'>{escape(c)}</th><td>{images}</td>"
-        for measure in shown:
-            m = metrics.get(f"{measure}/{c}")
-            if not m:
-                rows += "<td></td>"
-            elif math.isnan(m["value"]):
-                rows += f"<td>undefined<small>{escape(m.get('reason', ''))}</small></td>"
-            else:
-                picture = charts.whisker(m["value"], m["low"], m["high"]) if measure == "f1" else ""
-                rows += f"<td>{_number(measure, m['value'])}{picture}<small>{_span(measure, m)}</small></td>"
-        rows += "</tr>"
-    if not (shown and rows):
-        return f"<p class='missing'>results/{escape(result['name'])}.json holds no measures of classes.</p>"
-    head = "".join(f"<th scope='col'>{h}</th>" for h in ("Images", *shown.values()))
-    return (
-        f'<div class="scroll"><table><caption>{escape(_over(result))}</caption><thead><tr><th scope="col" class="left">'
-        f"Class</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _worst(path: pathlib.Path, result: dict, faces: bool) -> str:
-    name = f"results/{result['name']}_worst.npz"
-    try:
-        with np.load(path / name, allow_pickle=False) as file:
-            image, label, predicted, confidence, ids = (
-                file[k][:WORST] for k in ("image", "label", "predicted", "confidence", "id")
-            )
-        if not len(image) == len(label) == len(predicted) == len(confidence) == len(ids):
-            raise ValueError("its arrays differ in length")
-        pictures = [_png(i) for i in image] if faces else []
-        classes = result["classes"] or []
-        captions = [
-            f"{escape(classes[int(t)])} &rarr; {escape(classes[int(p)])} ({float(c):.2f})"
-            for t, p, c in zip(label, predicted, confidence, strict=True)
-        ]
-    except FileNotFoundError:
-        return f"<p class='missing'>{escape(name)}: missing; no mistakes to show.</p>"
-    except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        return f"<p class='missing'>{escape(name)}: cannot be shown: {escape(str(error))}</p>"
-    if not captions:
-        return "<p>Not one mistake.</p>"
-    intro = "<p class='soft'>The surest mistakes: true class &rarr; predicted class (probability given to it), and the image's id.</p>"
-    if not faces:
-        rows = "".join(
-            f"<tr><td class='left id'>{escape(str(i))}</td><td class='left'>{c}</td></tr>"
-            for i, c in zip(ids, captions, strict=True)
-        )
-        return (
-            "<p class='note'>This report was written without faces (--no-faces): the pictures are left out.</p>"
-            f"{intro}<div class='scroll'><table><tbody>{rows}</tbody></table></div>"
-        )
-    out = ""
-    for png, caption, i in zip(pictures, captions, ids, strict=True):
-        text = f"{caption}<span class='id'>{escape(str(i))}</span>"
-        alt = f"face, {caption.replace('&rarr;', 'taken for')}"
-        out += f'<figure><img src="data:image/png;base64,{png}" alt="{alt}"><figcaption>{text}</figcaption></figure>'
-    return f'{intro}<div class="faces">{out}</div>'
-
-
-def _png(image: np.ndarray) -> str:
-    """uint8 [h, w, c], c = 1 or 3, as base64 of a PNG."""
-    from PIL import Image
-
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
-        raise ValueError(f"an image is {image.dtype} {image.shape}, not uint8 [h, w, 1 or 3]")
-    buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
 def _config(workdir: dict) -> str:
     if not workdir["config"]:
         return _problem(workdir, "config.json", "the configuration is unknown")
@@ -305,7 +197,7 @@ def _provenance(workdir: dict) -> str:
     run, out = workdir["run"], ""
     if run:
         facts = {
-            "Training began": escape(_when(str(run.get("created", "unknown")))),
+            "Training began": escape(parts.when(str(run.get("created", "unknown")))),
             "Git revision": f"<span class='mono'>{escape(str(run.get('git_revision', 'unknown')))}</span>",
             "Devices": escape(str(run.get("devices", "unknown"))),
             "Host": escape(str(run.get("host", "unknown"))),
@@ -318,7 +210,7 @@ def _provenance(workdir: dict) -> str:
         }
         starts = run.get("resumed") or []
         if starts:
-            times = ", ".join(escape(_when(str(s.get("created", "")))) for s in starts[-5:])
+            times = ", ".join(escape(parts.when(str(s.get("created", "")))) for s in starts[-5:])
             facts["Resumed"] = f"{len(starts)} times, last {times}" if len(starts) > 1 else f"once, {times}"
         facts["Versions"] = escape(", ".join(f"{k} {v}" for k, v in run.get("versions", {}).items()))
         out += f"<h3>Training</h3>{_list(facts)}"
@@ -326,11 +218,11 @@ def _provenance(workdir: dict) -> str:
         out += _problem(workdir, "run.json", "how the training was run is unknown")
     for name, r in workdir["results"].items():
         facts = {
-            "Evaluated": f"{escape(_when(r['created']))}, in {r['wall_time_s']} s, on {escape(r['device'])}, seed {r['seed']}",
+            "Evaluated": f"{escape(parts.when(r['created']))}, in {r['wall_time_s']} s, on {escape(r['device'])}, seed {r['seed']}",
             "Git revision": f"<span class='mono'>{escape(r['git_revision'])}</span>",
             "Split hash": f"<span class='mono'>{escape(r['split_hash'])}</span>",
             "Config hash": f"<span class='mono'>{escape(r['config_hash'])}</span>",
-            "Intervals": escape(f"{_over(r)}; {r['interval']['method']}"),
+            "Intervals": escape(f"{parts.over(r)}; {r['interval']['method']}"),
         }
         if r["versions"] != run.get("versions"):
             facts["Versions"] = escape(", ".join(f"{k} {v}" for k, v in r["versions"].items()))
@@ -366,36 +258,3 @@ def _terms(words: dict[str, str]) -> str:
 
 def _numbers(line: dict, *keys: str) -> bool:
     return all(isinstance(line.get(k), int | float) for k in keys)
-
-
-def _number(measure: str, value: float) -> str:
-    if not math.isfinite(value):
-        return "undefined"
-    return f"{100 * value:.1f} %" if measure == "accuracy" else f"{value:.3f}"
-
-
-def _span(measure: str, m: dict) -> str:
-    """The interval in words, or why there is none."""
-    if not (math.isfinite(m["low"]) and math.isfinite(m["high"])):
-        return escape(m.get("reason", ""))
-    scale, digits = (100, 1) if measure == "accuracy" else (1, 3)
-    return f"{scale * m['low']:.{digits}f} to {scale * m['high']:.{digits}f}"
-
-
-def _plural(interval: dict) -> str:
-    return interval["over"] + "s" * (interval["units"] != 1)
-
-
-def _over(result: dict) -> str:
-    i = result["interval"]
-    if i["method"] == "none":
-        return "no intervals"
-    return f"{100 * i['level']:.0f} % intervals over {i['units']:,} {_plural(i)}"
-
-
-def _when(created: str) -> str:
-    return created.replace("T", " ").replace("Z", " UTC")
-
-
-def _short(digest: str) -> str:
-    return escape(digest[:12])

@@ -3,12 +3,16 @@
 TensorFlow is used where it is installed, and imported only inside functions.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
+import io
 import json
 import logging
 import os
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +31,7 @@ __all__ = [
     "load_parts",
     "load_splits",
     "names",
+    "print_check",
     "tensorflow",
 ]
 
@@ -165,21 +170,52 @@ def load_splits(module, options: Mapping, cache_dir: str = "") -> dict[str, Spli
       Part -> Split, sorted by id.
 
     Raises:
-      BadInput: the source cannot be read.
+      BadInput: the source cannot be read, or the cache not be written.
     """
     name = module.__name__.rpartition(".")[2]
     cache = Path(cache_dir or "~/.cache/ferjax").expanduser() / name / fingerprint(module, options)
-    listing = cache / "splits.json"
     try:
-        split_names = json.loads(listing.read_text())
-        return {part: Split.load(cache / f"{part}.npz") for part in split_names}
+        cache.mkdir(parents=True, exist_ok=True)
+        with _alone(cache / "lock"):  # processes of one host build it once
+            splits = _cached(cache)
+            if splits is None:
+                splits = _build(module, name, options, cache / "tfds")
+                for part, split in splits.items():
+                    split.save(cache / f"{part}.npz")
+                _write(cache / "splits.json", json.dumps(list(splits)))
+    except OSError as error:
+        raise BadInput(f"data.cache_dir: {cache} cannot be used ({error}); name another folder") from None
+    return splits
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits until no other process is in here; no waiting where the system has no such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _cached(cache: Path) -> dict[str, Split] | None:
+    """What a cache folder holds; None if it is new or damaged."""
+    try:
+        parts = json.loads((cache / "splits.json").read_text())
+        return {part: Split.load(cache / f"{part}.npz") for part in parts}
     except FileNotFoundError:
-        pass
+        return None
     except ValueError as error:  # BadInput, or damaged JSON
-        log.warning("the cache %s is damaged and is built again (%s)", cache, error)
-    classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
-    au_names = tuple(module.AU_NAMES)
-    splits = {}
+        log.warning("the cache is damaged and is built again (%s)", error)
+        shutil.rmtree(cache / "tfds", ignore_errors=True)
+        return None
+
+
+def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split]:
+    """Reads a set's source through its TFDS builder, or without where TensorFlow is not installed."""
     try:
         tensorflow()
         import tensorflow_datasets  # noqa: F401
@@ -187,20 +223,41 @@ def load_splits(module, options: Mapping, cache_dir: str = "") -> dict[str, Spli
         log.info("reading %s without TensorFlow (%s)", name, error)
         parts = module.arrays(options)
     else:
-        parts = _through_tfds(module, options, cache / "tfds")
+        parts = _through_tfds(module, options, folder)
+    classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
+    splits = {}
     for part, arrays in parts.items():
         order = np.argsort(np.asarray(arrays["id"], np.str_), kind="stable")
         arrays = {field: np.asarray(arrays[field])[order] for field in FIELDS}
-        splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=au_names, **arrays)
-    try:
-        for part, split in splits.items():
-            split.save(cache / f"{part}.npz")
-        _write(listing, json.dumps(list(splits)))
-    except OSError as error:
-        raise BadInput(
-            f"data.cache_dir: cannot write {cache} ({error.strerror}); name another folder"
-        ) from None
+        splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=module.AU_NAMES, **arrays)
     return splits
+
+
+def print_check(name: str, folder: str) -> int:
+    """Prints what a copy of a set holds, beside what was published.
+
+    Args:
+      name: of a data set with a `check`.
+      folder: the user's files.
+
+    Returns:
+      The exit status: 0, since a copy may well be a part of the set.
+
+    Raises:
+      BadInput: no such set, it has nothing to check, or the files cannot be read.
+    """
+    module, _ = data_set({"name": name})
+    if not hasattr(module, "check"):
+        raise BadInput(f"{name} has no source files to check")
+    rows = module.check(folder)
+    width = max(len(what) for what, _, _ in rows)
+    print(f"{'':{width}}  {'found':>9}  {'published':>9}")
+    for what, found, published in rows:
+        differs = "  differs" if published not in (None, found) else ""
+        print(
+            f"{what:{width}}  {found:>9,}  {'' if published is None else format(published, ','):>9}{differs}"
+        )
+    return 0
 
 
 def fingerprint(module, options: Mapping) -> str:
@@ -268,9 +325,11 @@ def _through_tfds(module, options: Mapping, folder: Path) -> dict[str, dict]:
     builder = importlib.import_module(f"{module.__name__}.builder").Builder(
         data_dir=str(folder), options=options
     )
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(manual_dir=options.get("dir") or None)
-    )
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    source = tfds.download.DownloadConfig(manual_dir=options.get("dir") or None)
+    with contextlib.redirect_stdout(io.StringIO()):  # "Downloading ...", which it does not
+        builder.download_and_prepare(download_config=source)
     parts = {}
     for part, info in builder.info.splits.items():
         batches = list(builder.as_dataset(split=part).batch(1024).as_numpy_iterator())

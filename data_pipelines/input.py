@@ -149,7 +149,7 @@ def gather(resident: Mapping, batch: Mapping) -> dict:
     import jax.numpy as jnp
 
     ids = jnp.asarray(batch["id"])
-    found = {key: jnp.asarray(array)[ids] for key, array in resident.items()}
+    found = {key: jnp.asarray(array).at[ids].get(mode="promise_in_bounds") for key, array in resident.items()}
     return {**found, "id": ids, "mask": jnp.asarray(batch["mask"])}
 
 

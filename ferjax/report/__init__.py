@@ -10,7 +10,7 @@ from ferjax.report.page import page
 def write_report(workdir, faces: bool = True) -> pathlib.Path:
     """Writes W/report/index.html, one file that opens from disk and loads nothing.
 
-    The same files give the same page, byte for byte. A file that is missing or broken is named in its section.
+    The same files give the same page, byte for byte. A file that is missing or broken is named there.
 
     Args:
       workdir: W.

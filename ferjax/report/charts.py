@@ -10,7 +10,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 44
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]; at least one where low < high."""
+    """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]; never none."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
         return [low]
     raw = (high - low) / about
@@ -35,7 +35,7 @@ def line_chart(
       key: letters, unique in the page; ids are made from it.
       title: what is drawn, with its unit.
       x_label: of the x axis.
-      series: (name, points); points with a value that is not finite are left out. The i-th line has class `line-i`.
+      series: (name, points); points that are not finite are left out. The i-th line has class `line-i`.
       mark: x and a word for a vertical line there, or None.
       y_text: how a y value reads.
       zero: whether the y axis starts at 0.
@@ -47,7 +47,7 @@ def line_chart(
     if not xs:
         return ""
     x0, x1 = min(xs), max(xs)
-    y0, y1 = min(0.0, *ys, 0.0) if zero else min(ys), max(ys)
+    y0, y1 = min(0.0, *ys) if zero else min(ys), max(ys)
     x0, x1 = (x0, x1) if x1 > x0 else (x0 - 0.5, x1 + 0.5)
     pad = 0.06 * (y1 - y0) or 0.05 * abs(y1) or 1.0
     y0, y1 = y0 - (0 if zero else pad), y1 + pad
@@ -83,7 +83,11 @@ def line_chart(
         late = (mark[0] - x0) / (x1 - x0) > 0.5
         place = f'x="{float(u) + (-5 if late else 5):.1f}" text-anchor="{"end" if late else "start"}"'
         out.append(f'<line class="mark" x1="{u}" x2="{u}" y1="{_TOP - 6}" y2="{base}"/>')
-        out.append(f'<text class="mark-text" {place} y="{base - 7}">{escape(mark[1])}</text>')
+        near = [y for _, points in series for x, y in points if abs(x - mark[0]) < 0.25 * (x1 - x0)]
+        high = sum(near) > len(near) * (y0 + y1) / 2  # lines run high: words go below them
+        out.append(
+            f'<text class="mark-text" {place} y="{base - 9 if high else _TOP + 6}">{escape(mark[1])}</text>'
+        )
     for i, (name, points) in enumerate(series):
         path = " ".join(",".join(at(*p)) for p in points)
         out.append(f'<polyline class="line line-{i}" points="{path}"/>')
@@ -110,7 +114,7 @@ def _spoken(title: str, x_label: str, series, y_text) -> str:
 
 
 def whisker(value: float, low: float, high: float) -> str:
-    """A dot at value with its interval on a scale from 0 to 1, for a table cell; "" where value is not finite."""
+    """A dot at value and its interval on a scale from 0 to 1, for a cell; "" where value is not finite."""
     if not math.isfinite(value):
         return ""
     dot = f'<circle cx="{2 + 76 * value:.1f}" cy="7" r="3"/>'

@@ -1,7 +1,8 @@
-"""The sections of the report, each from what a workdir says to a piece of HTML."""
+"""The page: each section made from what a workdir says of itself."""
 
 import json
 import pathlib
+from collections.abc import Callable, Mapping
 from html import escape
 
 from ferjax.report import charts, parts
@@ -10,19 +11,20 @@ from ferjax.report.style import CSS
 _SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
 GLOSSARY = {
     "Accuracy": "share of images whose predicted class is the true one.",
-    "UF1": "unweighted (macro) F1: F1 = 2TP / (2TP + FP + FN) of each class, averaged over the classes that occur in "
-    "the truth or in the predictions. Predictions of all subjects are pooled first.",
-    "UAR": "unweighted average recall: the recall of each class, averaged over the classes that occur in the truth. "
-    "Chance is one divided by the number of classes.",
-    "ROC AUC": "probability that an image of the class scores higher for it than one of another class; chance is 0.5.",
-    "AP": "average precision: area under the precision-recall curve; chance is the share of the class.",
+    "UF1": "unweighted (macro) F1: F1 = 2 TP / (2 TP + FP + FN) of each class, averaged over the classes "
+    "that occur in the truth or in the predictions. Predictions of all subjects are pooled first.",
+    "UAR": "unweighted average recall: the recall of each class, averaged over the classes that occur in the "
+    "truth. Chance is one divided by their number.",
+    "ROC AUC": "probability that an image of the class scores higher for it than any other; chance is 0.5.",
+    "AP": "average precision, the area under the precision-recall curve; chance is the share of the class.",
     "Log loss": "mean of -log of the probability given to the true class, in nats.",
-    "Interval": "percentile bootstrap: subjects (or images, where subjects are unknown) are drawn again with "
-    "replacement. It does not include the spread over training seeds.",
+    "Interval": "percentile bootstrap: subjects (images, where subjects are unknown) are drawn again with "
+    "replacement. The spread over training seeds is not in it.",
+    "Hashes": "sha256. A split's covers ids, labels and pixels; the configuration's covers every key.",
 }
 
 
-def page(path: pathlib.Path, workdir: dict, faces: bool) -> str:
+def page(path: pathlib.Path, workdir: Mapping, faces: bool) -> str:
     """The whole page.
 
     Args:
@@ -32,229 +34,218 @@ def page(path: pathlib.Path, workdir: dict, faces: bool) -> str:
     Returns:
       An HTML document that needs no other file.
     """
-    name = str(workdir["config"].get("name") or path.resolve().name)
+    name = escape(str(workdir["config"].get("name") or path.resolve().name))
     sections = {
         "results": ("Results", _results(workdir)),
-        "curves": ("Training", _curves(workdir)),
+        "training": ("Training", _training(workdir)),
         "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
         "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
         "mistakes": ("Worst mistakes", _each(workdir, lambda r: parts.worst(path, r, faces), "mistakes")),
         "config": ("Configuration", _config(workdir)),
         "provenance": ("Provenance", _provenance(workdir)),
-        "glossary": ("Glossary", _terms(GLOSSARY)),
+        "glossary": ("Glossary", parts.facts({k: escape(v) for k, v in GLOSSARY.items()})),
     }
     links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
     body = "".join(
-        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>'
+        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>\n'
         for key, (title, content) in sections.items()
     )
     return (
-        '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_SAFE}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(name)} - ferjax report</title><style>{CSS}</style></head>"
-        f'<body><a class="skip" href="#results">Skip to the results</a><header><h1>{escape(name)}</h1>'
-        f"{_headline(workdir)}</header><nav aria-label='Sections'>{links}</nav><main>{body}</main></body></html>\n"
+        f"<title>{name} - ferjax report</title><style>{CSS}</style></head>\n"
+        '<body><a class="skip" href="#results">Skip to the results</a>'
+        f"<header><h1>{name}</h1>{_headline(workdir)}</header>\n"
+        f'<nav aria-label="Sections">{links}</nav>\n<main>{body}</main></body></html>\n'
     )
 
 
-def _headline(workdir: dict) -> str:
+def _headline(workdir: Mapping) -> str:
     if not workdir["results"]:
-        return _missing(
-            workdir, "results", "No result yet: run ferjax evaluate on this workdir, then report again."
-        )
+        return parts.missing("No result yet: evaluate this workdir, then write the report again.")
     result = next(iter(workdir["results"].values()))
-    over = parts.over(result)
     cards = ""
-    for key, label in (("accuracy", "accuracy"), ("uf1", "UF1"), ("uar", "UAR")):
+    for key, label in (("accuracy", f"{result['name']} accuracy"), ("uf1", "UF1"), ("uar", "UAR")):
         m = result["metrics"].get(key)
         if m:
-            label = f"{result['name']} {label}" if key == "accuracy" else label
-            cards += f'<div class="card"><span class="label">{escape(label)}</span>'
-            cards += f"<b>{parts.number(key, m['value'])}</b><span>{parts.span(key, m)}</span></div>"
+            cards += (
+                f'<div class="card"><span class="label">{escape(label)}</span>'
+                f"<b>{parts.number(key, m['value'])}</b><span>{parts.span(key, m)}</span></div>"
+            )
     n = result["metrics"].get("accuracy", {}).get("n")
-    counted = f"{n:,} images" if n else ""
+    images = f", {n:,} images" if n else ""
     facts = {
-        "Scored on": f"{escape(result['split'])}, {counted} <span class='mono soft'>{parts.short(result['split_hash'])}</span>",
-        "Intervals": escape(over),
-        "Checkpoint": f"step {result['checkpoint_step']}, selected on {escape(result['selected_on'])}",
-        "When, where": f"{escape(parts.when(result['created']))}, on {escape(result['device'])}",
+        "Scored on": f"{escape(result['split'])}{images}, split {_mono(result['split_hash'][:12])}",
+        "Intervals": escape(parts.over(result)),
+        "Checkpoint": f"step {_step(result)}, selected on {escape(result['selected_on'])}",
+        "When, where": f"{_when(result['created'])}, on {escape(result['device'])}",
     }
-    return f'<div class="cards">{cards}</div>{_list(facts)}{_notes(workdir, result)}'
+    return f'<div class="cards">{cards}</div>{parts.facts(facts)}{_notes(workdir, result)}'
 
 
-def _results(workdir: dict) -> str:
-    head = "".join(
-        f"<th scope='col'>{h}</th>"
-        for h in ("Images", "Accuracy", "UF1", "UAR", "Log loss", "Views", "Step", "Intervals over")
-    )
-    rows = ""
-    for name, r in workdir["results"].items():
-        cells = ""
-        for key in ("accuracy", "uf1", "uar", "log_loss"):
-            m = r["metrics"].get(key)
-            cells += (
-                f"<td>{parts.number(key, m['value'])}<small>{parts.span(key, m)}</small></td>"
-                if m
-                else "<td></td>"
-            )
-        n = r["metrics"].get("accuracy", {}).get("n", "")
-        units = f"{r['interval']['units']:,} {parts.plural(r['interval'])}"
-        rows += f"<tr><th scope='row'>{escape(name)}<small class='soft'> {escape(r['split'])}</small></th><td>{n:,}</td>"
-        rows += f"{cells}<td>{r['views']}</td><td>{r['checkpoint_step']}</td><td>{escape(units)}</td></tr>"
-    table = (
-        f'<div class="scroll"><table><thead><tr><th scope="col" class="left">Result</th>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-    used = [n for n in workdir["results"] if n.startswith(("select", "train"))]
-    if used:
-        table += f"<p class='soft'>{escape(', '.join(used))}: seen while training or selecting, so no measure of new faces.</p>"
-    problems = "".join(
-        f"<p class='missing'>{escape(k)}: {escape(v)}</p>"
-        for k, v in workdir["problems"].items()
-        if k.startswith("results/")
-    )
-    return (table if rows else _missing(workdir, "results", "results/: no result to show.")) + problems
-
-
-def _curves(workdir: dict) -> str:
-    lines = [line for line in workdir["metrics"] if line.get("split") in ("train", "select")]
-    out = (
-        _problem(workdir, "metrics.jsonl", "no training curves")
-        if not lines or "metrics.jsonl" in workdir["problems"]
-        else ""
-    )
-    x = "epoch"
-    for split in ("train", "select"):
-        epochs = [line.get("epoch") for line in lines if line["split"] == split]
-        if None in epochs or len(set(epochs)) < len(epochs):
-            x = "step"
-    mark = _best(workdir, lines, x)
-    pictures = ""
-    for key, title, text in (("loss", "Loss", "{:.3g}".format), ("accuracy", "Accuracy", "{:.0%}".format)):
-        series = [
-            (s, [(line[x], line[key]) for line in lines if line["split"] == s and _numbers(line, x, key)])
-            for s in ("train", "select")
-        ]
-        pictures += charts.line_chart(f"chart-{key}", title, x, [s for s in series if s[1]], mark, text)
-    if pictures:
-        out += f'<div class="charts">{pictures}</div>'
-        out += "<p class='soft'>train is measured during the epoch, under augmentation and dropout; select after it, without.</p>"
-    speed = [
-        (line["step"], line["images_per_s"])
-        for line in workdir["timing"]
-        if _numbers(line, "step", "images_per_s")
-    ]
-    if speed:
-        chart = charts.line_chart(
-            "chart-speed",
-            "Training throughput, images/s",
-            "step",
-            [("images/s", speed)],
-            None,
-            "{:,.0f}".format,
-            True,
-        )
-        out += f'<div class="charts">{chart}</div>'
-    if not speed or "timing.jsonl" in workdir["problems"]:
-        out += _problem(workdir, "timing.jsonl", "no throughput")
-    return out
-
-
-def _best(workdir: dict, lines: list[dict], x: str) -> tuple[float, str] | None:
-    """Where the scored checkpoint lies on the x axis, or None."""
-    for result in workdir["results"].values():
-        at = [line.get(x) for line in lines if line.get("step") == result["checkpoint_step"]]
-        if at and isinstance(at[0], int | float):
-            return at[0], f"scored: {x} {at[0]:,}"
-    return None
-
-
-def _each(workdir: dict, section, what: str) -> str:
-    """A section for every result: the first one open, the others to be opened."""
-    out = ""
-    for i, (name, result) in enumerate(workdir["results"].items()):
-        content = section(result)
-        if i:
-            out += f"<details><summary>{escape(name)}: {escape(result['split'])}</summary>{content}</details>"
-        else:
-            out += (
-                f"<h3>{escape(name)}: {escape(result['split'])}</h3>{content}"
-                if len(workdir["results"]) > 1
-                else content
-            )
-    return out or f"<p class='missing'>results/: no result, so no {escape(what)}.</p>"
-
-
-def _config(workdir: dict) -> str:
-    if not workdir["config"]:
-        return _problem(workdir, "config.json", "the configuration is unknown")
-    text = json.dumps(workdir["config"], indent=2, ensure_ascii=False)
-    return f"<details><summary>The resolved configuration</summary><pre tabindex='0'>{escape(text)}</pre></details>"
-
-
-def _provenance(workdir: dict) -> str:
-    run, out = workdir["run"], ""
-    if run:
-        facts = {
-            "Training began": escape(parts.when(str(run.get("created", "unknown")))),
-            "Git revision": f"<span class='mono'>{escape(str(run.get('git_revision', 'unknown')))}</span>",
-            "Devices": escape(str(run.get("devices", "unknown"))),
-            "Host": escape(str(run.get("host", "unknown"))),
-            "Selection": escape(str(run.get("selection", "unknown"))),
-            "Config hash": f"<span class='mono'>{escape(str(run.get('config_hash', 'unknown')))}</span>",
-        }
-        facts |= {
-            f"Split {k}": f"<span class='mono'>{escape(str(v))}</span>"
-            for k, v in run.get("split_hashes", {}).items()
-        }
-        starts = run.get("resumed") or []
-        if starts:
-            times = ", ".join(escape(parts.when(str(s.get("created", "")))) for s in starts[-5:])
-            facts["Resumed"] = f"{len(starts)} times, last {times}" if len(starts) > 1 else f"once, {times}"
-        facts["Versions"] = escape(", ".join(f"{k} {v}" for k, v in run.get("versions", {}).items()))
-        out += f"<h3>Training</h3>{_list(facts)}"
-    else:
-        out += _problem(workdir, "run.json", "how the training was run is unknown")
-    for name, r in workdir["results"].items():
-        facts = {
-            "Evaluated": f"{escape(parts.when(r['created']))}, in {r['wall_time_s']} s, on {escape(r['device'])}, seed {r['seed']}",
-            "Git revision": f"<span class='mono'>{escape(r['git_revision'])}</span>",
-            "Split hash": f"<span class='mono'>{escape(r['split_hash'])}</span>",
-            "Config hash": f"<span class='mono'>{escape(r['config_hash'])}</span>",
-            "Intervals": escape(f"{parts.over(r)}; {r['interval']['method']}"),
-        }
-        if r["versions"] != run.get("versions"):
-            facts["Versions"] = escape(", ".join(f"{k} {v}" for k, v in r["versions"].items()))
-        out += f"<details><summary>{escape(name)}</summary>{_list(facts)}</details>"
-    return out
-
-
-def _notes(workdir: dict, result: dict) -> str:
+def _notes(workdir: Mapping, result: Mapping) -> str:
     notes = [str(n) for n in result["notes"]]
-    known = workdir["run"].get("split_hashes", {})
-    if known and result["split_hash"] not in known.values():
-        notes.append("This split is none of those that the training was given (their hashes differ).")
+    known = _dict(workdir["run"], "split_hashes").values()
+    if known and result["split_hash"] not in known:
+        notes.append("This split is none of those that the training was given: the hashes differ.")
     if result["git_revision"].endswith("+dirty"):
         notes.append("The code had uncommitted changes when this was evaluated.")
     return "".join(f"<p class='note'>{escape(n)}</p>" for n in notes)
 
 
-def _missing(workdir: dict, key: str, text: str) -> str:
-    return f"<p class='missing'>{escape(text)}</p>"
+def _results(workdir: Mapping) -> str:
+    head = ["Result", "Images", "Accuracy", "UF1", "UAR", "Log loss", "Views", "Step", "Intervals over"]
+    rows = []
+    for name, r in workdir["results"].items():
+        n = r["metrics"].get("accuracy", {}).get("n")
+        cells = f"<th scope='row'>{escape(name)}<small>{escape(r['split'])}</small></th>"
+        cells += f"<td>{'' if n is None else f'{n:,}'}</td>"
+        cells += "".join(
+            parts.cell(key, r["metrics"].get(key)) for key in ("accuracy", "uf1", "uar", "log_loss")
+        )
+        rows.append(cells + f"<td>{r['views']}</td><td>{_step(r)}</td><td>{escape(parts.units(r))}</td>")
+    out = parts.table("", head, rows) if rows else parts.missing("results/: no result that can be read.")
+    seen = [name for name in workdir["results"] if name.startswith(("select", "train"))]
+    if seen:
+        words = "seen while training or selecting, so no measure of new faces."
+        out += f"<p class='soft'>{escape(', '.join(seen))}: {words}</p>"
+    broken = {k: v for k, v in workdir["problems"].items() if k.startswith("results/")}
+    return out + "".join(parts.missing(f"{k}: {v}") for k, v in broken.items())
 
 
-def _problem(workdir: dict, file: str, then: str) -> str:
-    return f"<p class='missing'>{escape(file)}: {escape(workdir['problems'].get(file, 'nothing in it'))}; {escape(then)}.</p>"
+def _training(workdir: Mapping) -> str:
+    lines = {s: [line for line in workdir["metrics"] if line.get("split") == s] for s in ("train", "select")}
+    x = "epoch" if all(_once_an_epoch(of) for of in lines.values()) else "step"
+    mark, pictures = _mark(workdir, lines["select"], x), ""
+    for key, title, text in (
+        ("loss", "Loss", "{:.3g}".format),
+        ("accuracy", "Accuracy", lambda share: f"{100 * share:.3g} %"),
+        ("learning_rate", "Learning rate", "{:.3g}".format),
+    ):
+        series = [(s, _points(of, x, key)) for s, of in lines.items()]
+        series = [(s, points) for s, points in series if points]
+        pictures += charts.line_chart(
+            f"chart-{key}", title, x, series, mark, text, zero=key == "learning_rate"
+        )
+    out = _problem(workdir, "metrics.jsonl", "" if pictures else "no training curves")
+    speed = [("images/s", _points(workdir["timing"], "step", "images_per_s"))]
+    title, text = "Training throughput, images/s", "{:,.0f}".format
+    speed = charts.line_chart("chart-speed", title, "step", speed, None, text, zero=True)
+    out += _problem(workdir, "timing.jsonl", "" if speed else "no throughput")
+    if not pictures + speed:
+        return out
+    words = (
+        "train is measured during the epoch, with the augmentation, dropout and label smoothing that the "
+        "configuration asks for; select after it, without them."
+    )
+    return f'{out}<div class="charts">{pictures}{speed}</div>' + f'<p class="soft">{words}</p>' * bool(
+        pictures
+    )
 
 
-def _list(facts: dict[str, str]) -> str:
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in facts.items()) + "</dl>"
+def _mark(workdir: Mapping, select: list[dict], x: str) -> tuple[float, str] | None:
+    """Where the scored checkpoint lies on the x axis; with no result yet, the best accuracy on select."""
+    for result in workdir["results"].values():
+        for line in select:
+            if line.get("step") == result["checkpoint_step"] and _numbers(line, x):
+                return line[x], f"scored: {x} {line[x]:,}"
+    best = max(_points(select, x, "accuracy"), key=lambda point: point[1], default=None)
+    return None if best is None or workdir["results"] else (best[0], f"best on select: {x} {best[0]:,}")
 
 
-def _terms(words: dict[str, str]) -> str:
-    return _list({k: escape(v) for k, v in words.items()})
+def _each(workdir: Mapping, section: Callable[[Mapping], str], what: str) -> str:
+    """A section of every result: the first one to be seen, the others to be opened."""
+    if not workdir["results"]:
+        return parts.missing(f"results/: no result, so no {what}.")
+    out = ""
+    for name, result in workdir["results"].items():
+        title = escape(f"{name}: {result['split']}")
+        if len(workdir["results"]) == 1:
+            return section(result)
+        if out:
+            out += f"<details><summary>{title}</summary>{section(result)}</details>"
+        else:
+            out = f"<h3>{title}</h3>{section(result)}"
+    return out
+
+
+def _config(workdir: Mapping) -> str:
+    if not workdir["config"]:
+        return _problem(workdir, "config.json", "the configuration is unknown")
+    text = escape(json.dumps(workdir["config"], indent=2, ensure_ascii=False))
+    return f'<details><summary>The resolved configuration</summary><pre tabindex="0">{text}</pre></details>'
+
+
+def _provenance(workdir: Mapping) -> str:
+    run = workdir["run"]
+    out = _problem(workdir, "run.json", "" if run else "how the training was run is unknown")
+    if run:
+        facts = {
+            "Training began": _when(run.get("created")),
+            "Git revision": _mono(run.get("git_revision")),
+            "Devices": escape(str(run.get("devices", "unknown"))),
+            "Host": escape(str(run.get("host", "unknown"))),
+            "Selection": escape(str(run.get("selection", "unknown"))),
+            "Config hash": _mono(run.get("config_hash")),
+        }
+        facts |= {f"Split {part}": _mono(digest) for part, digest in _dict(run, "split_hashes").items()}
+        starts = [s for s in run.get("resumed") or [] if isinstance(s, dict)]
+        if starts:
+            facts["Resumed"] = f"{len(starts)} times, last {_when(starts[-1].get('created'))}"
+        facts["Versions"] = _versions(run)
+        out += f"<h3>Training</h3>{parts.facts(facts)}"
+    for name, r in workdir["results"].items():
+        seconds = "" if r["wall_time_s"] is None else f", in {r['wall_time_s']:g} s"
+        facts = {
+            "Evaluated": f"{_when(r['created'])}{seconds}, on {escape(r['device'])}",
+            "Git revision": _mono(r["git_revision"]),
+            "Split hash": _mono(r["split_hash"]),
+            "Config hash": _mono(r["config_hash"]),
+            "Seed": escape(str(r["seed"])),
+            "Intervals": escape(f"{parts.over(r)}; {r['interval']['method']}"),
+            "Versions": _versions(r),
+        }
+        out += f"<details><summary>Result {escape(name)}</summary>{parts.facts(facts)}</details>"
+    return out
+
+
+def _problem(workdir: Mapping, file: str, then: str) -> str:
+    """What is wrong with a file and what follows; "" where nothing is."""
+    words = workdir["problems"].get(file) or ("nothing to show in it" if then else "")
+    return parts.missing(f"{file}: {words}{'; ' * bool(then)}{then}.") if words else ""
+
+
+def _points(lines: list[dict], x: str, y: str) -> list[tuple[float, float]]:
+    return [(line[x], line[y]) for line in lines if _numbers(line, x, y)]
+
+
+def _once_an_epoch(lines: list[dict]) -> bool:
+    epochs = [line["epoch"] for line in lines if _numbers(line, "epoch")]
+    return len(set(epochs)) == len(lines)
 
 
 def _numbers(line: dict, *keys: str) -> bool:
-    return all(isinstance(line.get(k), int | float) for k in keys)
+    return all(isinstance(line.get(key), int | float) for key in keys)
+
+
+def _dict(of: Mapping, key: str) -> dict:
+    value = of.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _versions(of: Mapping) -> str:
+    return escape(", ".join(f"{package} {version}" for package, version in _dict(of, "versions").items()))
+
+
+def _mono(text) -> str:
+    return f"<span class='mono'>{escape(str(text or 'unknown'))}</span>"
+
+
+def _step(result: Mapping) -> str:
+    step = result["checkpoint_step"]
+    return "unknown" if step is None else f"{step:,}"
+
+
+def _when(created) -> str:
+    return escape(str(created or "unknown").replace("T", " ").replace("Z", " UTC"))

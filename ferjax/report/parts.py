@@ -5,6 +5,7 @@ import io
 import math
 import pathlib
 import zipfile
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -21,89 +22,92 @@ MEASURES = {
 }
 
 
-def confusion(result: dict) -> str:
+def confusion(result: Mapping) -> str:
+    """The confusion matrix as a table, shaded by the share of the row."""
     counts, classes = result["confusion"], result["classes"]
     if counts is None:
-        return f"<p class='missing'>results/{escape(result['name'])}.json holds no confusion matrix.</p>"
-    head = "".join(f"<th scope='col'>{escape(c)}</th>" for c in classes)
-    rows = ""
+        return missing(f"results/{result['name']}.json holds no confusion matrix.")
+    rows = []
     for i, (row, c) in enumerate(zip(counts, classes, strict=True)):
         total = sum(row)
-        rows += f"<tr><th scope='row'>{escape(c)} <span class='soft'>{total:,}</span></th>"
+        cells = f"<th scope='row'>{escape(c)} <span class='soft'>{total:,}</span></th>"
         for j, n in enumerate(row):
             share = n / total if total else 0.0
-            css = " ".join(["hot"] * (share > 0.55) + ["right"] * (i == j))
-            percent = f"{share:.0%}" if total else "-"
-            rows += f'<td class="{css}" style="--share:{share:.3f}">{percent}<small>{n:,}</small></td>'
-        rows += "</tr>"
-    return (
-        '<div class="scroll"><table class="confusion"><caption>Rows: true class and its images. Columns: predicted class. '
-        f"Share of the row, and images.</caption><thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+            css = " ".join(["hot"] * (share > 0.7) + ["right"] * (i == j))
+            percent = f"{100 * share:.0f} %" if total else "-"
+            cells += f'<td class="{css}" style="--share:{share:.3f}">{percent}<small>{n:,}</small></td>'
+        rows.append(cells)
+    caption = (
+        "Rows: the true class and its images. Columns: the predicted class. Share of the row, and images."
     )
+    return table(caption, ["", *classes], rows, "confusion")
 
 
-def per_class(result: dict) -> str:
-    metrics, rows = result["metrics"], ""
-    shown = {k: v for k, v in MEASURES.items() if any(name.startswith(f"{k}/") for name in metrics)}
+def per_class(result: Mapping) -> str:
+    """Every measure of every class with its interval."""
+    metrics, rows = result["metrics"], []
+    shown = {key: title for key, title in MEASURES.items() if any(m.startswith(f"{key}/") for m in metrics)}
     for i, c in enumerate(result["classes"] or ()):
-        images = f"{sum(result['confusion'][i]):,}" if result["confusion"] else ""
-        rows += f"<tr><th scope='row'>{escape(c)}</th><td>{images}</td>"
+        cells = f"<th scope='row'>{escape(c)}</th>"
+        cells += f"<td>{sum(result['confusion'][i]):,}</td>" if result["confusion"] else "<td></td>"
         for measure in shown:
             m = metrics.get(f"{measure}/{c}")
-            if not m:
-                rows += "<td></td>"
-            elif math.isnan(m["value"]):
-                rows += f"<td>undefined<small>{escape(m.get('reason', ''))}</small></td>"
-            else:
-                picture = charts.whisker(m["value"], m["low"], m["high"]) if measure == "f1" else ""
-                rows += f"<td>{number(measure, m['value'])}{picture}<small>{span(measure, m)}</small></td>"
-        rows += "</tr>"
+            mark = charts.whisker(m["value"], m["low"], m["high"]) if m and measure == "f1" else ""
+            cells += cell(measure, m, mark)
+        rows.append(cells)
     if not (shown and rows):
-        return f"<p class='missing'>results/{escape(result['name'])}.json holds no measures of classes.</p>"
-    head = "".join(f"<th scope='col'>{h}</th>" for h in ("Images", *shown.values()))
-    return (
-        f'<div class="scroll"><table><caption>{escape(over(result))}</caption><thead><tr><th scope="col" class="left">'
-        f"Class</th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-    )
+        return missing(f"results/{result['name']}.json holds no measures of classes.")
+    return table(over(result), ["Class", "Images", *shown.values()], rows)
 
 
-def worst(path: pathlib.Path, result: dict, faces: bool) -> str:
+def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
+    """The surest mistakes of W/results/<name>_worst.npz, with their pictures where `faces` allows.
+
+    The file holds image uint8 [m, h, w, c] with c 1 or 3; label, predicted (indices), confidence and id, each [m].
+    """
     name = f"results/{result['name']}_worst.npz"
     try:
         with np.load(path / name, allow_pickle=False) as file:
-            image, label, predicted, confidence, ids = (
-                file[k][:WORST] for k in ("image", "label", "predicted", "confidence", "id")
-            )
-        if not len(image) == len(label) == len(predicted) == len(confidence) == len(ids):
+            keys = ("image", "label", "predicted", "confidence", "id")
+            image, label, predicted, confidence, ids = (file[key][:WORST] for key in keys)
+        sizes = {len(image), len(label), len(predicted), len(confidence), len(ids)}
+        if len(sizes) > 1:
             raise ValueError("its arrays differ in length")
         pictures = [_png(i) for i in image] if faces else []
-        classes = result["classes"] or []
-        captions = [
-            f"{escape(classes[int(t)])} &rarr; {escape(classes[int(p)])} ({float(c):.2f})"
-            for t, p, c in zip(label, predicted, confidence, strict=True)
-        ]
+        truth, guess = (_names(codes, result["classes"] or ()) for codes in (label, predicted))
+        sure = [f"{float(c):.2f}" for c in confidence]
     except FileNotFoundError:
-        return f"<p class='missing'>{escape(name)}: missing; no mistakes to show.</p>"
-    except (OSError, KeyError, ValueError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        return f"<p class='missing'>{escape(name)}: cannot be shown: {escape(str(error))}</p>"
-    if not captions:
+        return missing(f"{name}: missing; no mistakes to show.")
+    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        return missing(f"{name}: cannot be shown: {error}")
+    ids = [escape(str(i)) for i in ids]
+    if not ids:
         return "<p>Not one mistake.</p>"
-    intro = "<p class='soft'>The surest mistakes: true class &rarr; predicted class (probability given to it), and the image's id.</p>"
+    intro = (
+        "<p class='soft'>The surest mistakes: true class &rarr; predicted class (the probability given to "
+        "it), and the image's id.</p>"
+    )
     if not faces:
-        rows = "".join(
-            f"<tr><td class='left id'>{escape(str(i))}</td><td class='left'>{c}</td></tr>"
-            for i, c in zip(ids, captions, strict=True)
-        )
-        return (
-            "<p class='note'>This report was written without faces (--no-faces): the pictures are left out.</p>"
-            f"{intro}<div class='scroll'><table><tbody>{rows}</tbody></table></div>"
-        )
-    out = ""
-    for png, caption, i in zip(pictures, captions, ids, strict=True):
-        text = f"{caption}<span class='id'>{escape(str(i))}</span>"
-        alt = f"face, {caption.replace('&rarr;', 'taken for')}"
-        out += f'<figure><img src="data:image/png;base64,{png}" alt="{alt}"><figcaption>{text}</figcaption></figure>'
-    return f'{intro}<div class="faces">{out}</div>'
+        note = "<p class='note'>Written without faces (--no-faces): the pictures are left out.</p>"
+        rows = [
+            f"<td class='left id'>{i}</td><td class='left'>{t}</td><td class='left'>{g}</td><td>{c}</td>"
+            for i, t, g, c in zip(ids, truth, guess, sure, strict=True)
+        ]
+        return note + intro + table("", ["Id", "True", "Predicted", "Probability"], rows)
+    figures = "".join(
+        f'<figure><img src="data:image/png;base64,{png}" alt="face of {t}, predicted as {g}">'
+        f'<figcaption>{t} &rarr; {g} ({c})<span class="id">{i}</span></figcaption></figure>'
+        for png, t, g, c, i in zip(pictures, truth, guess, sure, ids, strict=True)
+    )
+    return f'{intro}<div class="faces">{figures}</div>'
+
+
+def _names(codes: np.ndarray, classes: Sequence[str]) -> list[str]:
+    codes = [int(c) for c in codes]
+    for c in codes:
+        if not 0 <= c < len(classes):
+            raise ValueError(f"class {c} is none of the result's {len(classes)}")
+    return [escape(classes[c]) for c in codes]
 
 
 def _png(image: np.ndarray) -> str:
@@ -117,34 +121,62 @@ def _png(image: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def table(caption: str, head: Sequence[str], rows: Sequence[str], css: str = "") -> str:
+    """A table that scrolls sideways where it must: caption and head plain text, rows cells in HTML."""
+    caption = f"<caption>{escape(caption)}</caption>" if caption else ""
+    first, *others = (escape(h) for h in head)
+    cells = f"<th scope='col' class='left'>{first}</th>" if first else "<td></td>"
+    cells += "".join(f"<th scope='col'>{h}</th>" for h in others)
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return (
+        f'<div class="scroll" tabindex="0" role="group" aria-label="table"><table class="{css}">{caption}'
+        f"<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def facts(words: Mapping[str, str]) -> str:
+    """A list of terms (plain text) and what they are (HTML)."""
+    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{v}</dd>" for k, v in words.items()) + "</dl>"
+
+
+def missing(text: str) -> str:
+    """A paragraph that says, in plain text, what is not there."""
+    return f"<p class='missing'>{escape(text)}</p>"
+
+
+def cell(measure: str, m: Mapping | None, mark: str = "") -> str:
+    """A table cell: the value, a mark beside it (HTML), and the interval or the reason below."""
+    if not m:
+        return "<td></td>"
+    return f"<td>{number(measure, m['value'])}{mark}<small>{span(measure, m)}</small></td>"
+
+
 def number(measure: str, value: float) -> str:
+    """A metric's value in words: accuracy in percent, the others as they are."""
     if not math.isfinite(value):
         return "undefined"
     return f"{100 * value:.1f} %" if measure == "accuracy" else f"{value:.3f}"
 
 
-def span(measure: str, m: dict) -> str:
+def span(measure: str, m: Mapping) -> str:
     """The interval in words, or why there is none."""
     if not (math.isfinite(m["low"]) and math.isfinite(m["high"])):
-        return escape(m.get("reason", ""))
+        return escape(str(m.get("reason", "")))
     scale, digits = (100, 1) if measure == "accuracy" else (1, 3)
     return f"{scale * m['low']:.{digits}f} to {scale * m['high']:.{digits}f}"
 
 
-def plural(interval: dict) -> str:
-    return interval["over"] + "s" * (interval["units"] != 1)
-
-
-def over(result: dict) -> str:
+def units(result: Mapping) -> str:
+    """Over what the intervals run: "53 subjects"."""
     i = result["interval"]
-    if i["method"] == "none":
-        return "no intervals"
-    return f"{100 * i['level']:.0f} % intervals over {i['units']:,} {plural(i)}"
+    return f"{i['units']:,} {i['over']}{'s' * (i['units'] != 1)}"
 
 
-def when(created: str) -> str:
-    return created.replace("T", " ").replace("Z", " UTC")
-
-
-def short(digest: str) -> str:
-    return escape(digest[:12])
+def over(result: Mapping) -> str:
+    """The intervals in words."""
+    i = result["interval"]
+    return (
+        "no intervals"
+        if i["method"] == "none"
+        else f"{100 * i['level']:.0f} % intervals over {units(result)}"
+    )

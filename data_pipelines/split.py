@@ -132,7 +132,7 @@ class Split:
           BadInput: no such file, damaged, or not written by `save`.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return cls(
                     name=str(file["name"]),
                     classes=tuple(file["classes"].tolist()),

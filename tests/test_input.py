@@ -1,0 +1,171 @@
+import functools
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from data_pipelines import BadInput, input
+from data_pipelines.arrays import Split
+
+ROOT = Path(__file__).parents[1]
+KEYS = {"image", "label", "aus", "subject", "id", "mask"}
+
+
+@functools.cache
+def made(n=23, u=2, size=5):
+    rng = np.random.default_rng(0)
+    return Split(
+        name="made/train",
+        image=rng.integers(0, 256, (n, size, size, 1), np.uint8),
+        label=rng.integers(0, 3, n),
+        aus=rng.choice(np.array([-1, 0, 3, 9], np.int8), (n, u)),
+        subject=[f"s{row % 4}" if row % 5 else "" for row in range(n)],
+        id=[f"r{row:05d}" for row in range(n)],
+        classes=("anger", "fear", "neutral"),
+        au_names=tuple(f"AU{number:02d}" for number in range(1, u + 1)),
+    )
+
+
+def equal(a, b):
+    assert set(a) == set(b) == KEYS
+    for key in KEYS:
+        x, y = np.asarray(a[key]), np.asarray(b[key])
+        assert x.dtype == y.dtype, key
+        np.testing.assert_array_equal(x, y, err_msg=key)
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize(("n", "batch_size"), [(23, 8), (24, 8), (5, 8), (1, 3), (7, 1)])
+def test_every_example_once_an_epoch(n, batch_size, shuffle):
+    steps = input.steps_per_epoch(n, batch_size)
+    for epoch in range(3):
+        seen = []
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            rows, mask = input.batch_rows(n, batch_size, 3, step, shuffle)
+            assert rows.shape == mask.shape == (batch_size,)
+            assert (rows.dtype, mask.dtype) == (np.int32, bool)
+            assert rows.min() >= 0
+            assert rows.max() < n
+            seen += rows[mask].tolist()
+        assert sorted(seen) == list(range(n))
+        if not shuffle:
+            assert seen == list(range(n))
+
+
+def test_order_is_a_function_of_seed_and_epoch():
+    def epoch(seed, number):
+        return input.batch_rows(100, 100, seed, number)[0].tolist()
+
+    assert epoch(0, 0) == epoch(0, 0)
+    assert len({tuple(epoch(seed, number)) for seed in range(3) for number in range(3)}) == 9
+    input._order.cache_clear()
+    assert input.batch_rows(8, 8, 0, 0)[0].tolist() == [0, 2, 1, 5, 4, 3, 6, 7]  # in every version of NumPy
+    assert len(epoch(-1, 0)) == 100
+
+
+@pytest.mark.parametrize(("n", "batch_size", "step"), [(0, 4, 0), (4, 0, 0), (4, 4, -1)])
+def test_batch_rows_refuses(n, batch_size, step):
+    with pytest.raises(ValueError, match="at least"):
+        input.batch_rows(n, batch_size, 0, step)
+
+
+@pytest.mark.parametrize("u", [0, 2])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_both_ways_give_the_same_batches(u, shuffle):
+    split = made(u=u)
+    steps = {"first_step": 1, "last_step": 9, "shuffle": shuffle}
+    resident = jax.device_put(input.resident(split))
+    gather = jax.jit(input.gather)
+    with input.host_batches(split, 8, 5, **steps) as batches:
+        host = list(batches)
+    device = [gather(resident, batch) for batch in input.row_batches(len(split), 8, 5, **steps)]
+    assert len(host) == len(device) == 8
+    for step, (a, b) in enumerate(zip(host, device, strict=True), 1):
+        equal(a, b)
+        rows, mask = input.batch_rows(len(split), 8, 5, step, shuffle)
+        np.testing.assert_array_equal(a["id"], rows)
+        np.testing.assert_array_equal(a["mask"], mask)
+        np.testing.assert_array_equal(a["image"], split.image[rows])
+        np.testing.assert_array_equal(a["aus"], split.aus[rows])
+        np.testing.assert_array_equal(a["subject"], split.subject_code[rows])
+
+
+def test_processes_share_a_batch_in_order():
+    split = made()
+    with input.host_batches(split, 8, 1, last_step=4) as batches:
+        whole = list(batches)
+    shares = []
+    for index in range(4):
+        with input.host_batches(split, 8, 1, last_step=4, process_index=index, process_count=4) as batches:
+            shares.append(list(batches))
+    for step in range(4):
+        joined = {key: np.concatenate([share[step][key] for share in shares]) for key in KEYS}
+        equal(joined, whole[step])
+    with pytest.raises(BadInput, match="batch_size 8 does not divide among 3"):
+        input.row_batches(23, 8, 0, process_count=3)
+    with pytest.raises(BadInput, match="does not divide"):
+        input.host_batches(split, 8, 0, process_count=3)
+    with pytest.raises(ValueError, match="process_index"):
+        input.row_batches(23, 8, 0, process_index=2, process_count=2)
+
+
+def test_resumes_and_crosses_chunks(monkeypatch):
+    monkeypatch.setattr(input, "_CHUNK", 3)
+    with input.host_batches(made(), 8, 5, last_step=11) as batches:
+        whole = list(batches)
+    assert len(whole) == 11
+    with input.host_batches(made(), 8, 5, first_step=7, last_step=11) as batches:
+        for a, b in zip(batches, whole[7:], strict=True):
+            equal(a, b)
+
+
+def test_goes_on_forever_until_closed():
+    with input.host_batches(made(), 8, 5) as batches:
+        for _ in range(10):
+            next(batches)
+        with pytest.raises(StopIteration):
+            batches.close()
+            next(batches)
+    endless = input.row_batches(23, 8, 5)
+    assert len([next(endless) for _ in range(10)]) == 10
+
+
+def test_evaluation_counts_everything_once():
+    batches = list(input.eval_batches(23, 8))
+    ids = np.concatenate([batch["id"][batch["mask"]] for batch in batches])
+    np.testing.assert_array_equal(ids, np.arange(23))
+    shares = [list(input.eval_batches(23, 8, index, 2)) for index in range(2)]
+    assert sum(batch["mask"].sum() for share in shares for batch in share) == 23
+
+
+@pytest.mark.parametrize("end", ["batches.close()", "raise SystemExit(0)"])
+def test_interpreter_ends_quietly(end):
+    """Closed, or left open in the middle of an exception."""
+    code = f"""
+import sys
+sys.path.insert(0, "tests")
+from test_input import made
+from data_pipelines import input
+batches = input.host_batches(made(n=2000), 64, 0)
+next(batches)
+{end}
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_host_is_fast_enough():
+    """30,000 images of 48x48 a second keep a GPU busy; asserted with room for a loaded machine."""
+    split = made(n=4000, size=48)
+    with input.host_batches(split, 128, 0) as batches:
+        next(batches)
+        begin = time.perf_counter()
+        for _ in range(200):
+            next(batches)
+        speed = 200 * 128 / (time.perf_counter() - begin)
+    assert speed > 15_000

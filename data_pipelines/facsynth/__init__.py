@@ -1,1 +1,55 @@
-"""facsynth, the built-in face set: faces with known action units, drawn by a differentiable renderer in JAX."""
+"""facsynth, the built-in face set: faces with known action units, drawn by a differentiable renderer in JAX.
+
+The names below are what `data_pipelines.arrays` asks of every data set's folder. The renderer is in `render`,
+people, poses and lights in `identity`, emotions and time courses in `expressions`; docs/facsynth.md
+describes them.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_pipelines import BadInput
+from data_pipelines.facsynth.expressions import CLASSES
+from data_pipelines.facsynth.generate import check_options, generate
+from data_pipelines.facsynth.muscles import AU_NAMES
+
+__all__ = ["AU_NAMES", "CLASSES", "OPTIONS", "arrays", "checked", "generate"]
+
+OPTIONS = {
+    "n_subjects": 300,
+    "images_per_subject": 40,
+    "mode": "emotion",  # or "independent": action units drawn without regard to any emotion, label -1
+    "size": 48,  # pixels
+    "seed": 0,
+}
+
+
+def checked(options: Mapping | None) -> dict:
+    """OPTIONS with the given ones filled in.
+
+    Raises:
+      BadInput: an unknown option, or a value that makes no sense.
+    """
+    options = dict(options or {})
+    unknown = sorted(set(options) - set(OPTIONS))
+    if unknown:
+        raise BadInput(f"facsynth has no option {unknown[0]!r}; it has {', '.join(OPTIONS)}")
+    options = {**OPTIONS, **options}
+    check_options(**options)
+    return options
+
+
+def arrays(options: Mapping | None = None) -> dict[str, dict[str, np.ndarray]]:
+    """Draws the set, without TensorFlow.
+
+    Args:
+      options: any of OPTIONS.
+
+    Returns:
+      "train", "validation", "test" -> dict of arrays, see `generate.generate`.
+
+    Raises:
+      BadInput: an unknown option, or a value that makes no sense.
+    """
+    return generate(**checked(options))

@@ -1,6 +1,7 @@
 """Painting one face, pixel by pixel: relief, folds, eyes, brows, nose, mouth, hair.
 
-Everything is evaluated at points, with edges and folds widened to at least the pixel, so that a face is the same at
+Everything is evaluated at points, with edges and folds widened to at least the pixel, so that a face is the
+same at
 every size. Only products, quotients and clips with continuous slopes are used (few square roots, hardly any
 transcendental functions): cheap on a CPU, and differentiable.
 """
@@ -148,26 +149,37 @@ def skin_relief(who: Identity, shape: Shape, p: Points, yr: Array, outline) -> R
     # pits of the raised chin: a fixed pattern of dents
     wave = jnp.sin(62.0 * p.x) * jnp.sin(55.0 * v_chin + 0.8)
     fine = 0.03 / (0.03 + 0.35 * p.px)
-    r.dark += 0.45 * fine * shape.chin_pits * hump(p.x / 0.20) * hump(v_chin / 0.13) * jnp.maximum(wave, -0.25)
+    r.dark += (
+        0.45 * fine * shape.chin_pits * hump(p.x / 0.20) * hump(v_chin / 0.13) * jnp.maximum(wave, -0.25)
+    )
     lip_edge = shape.mid_y + 0.5 * (shape.lower[0] + shape.lower[1]) + shape.gap_low
     bend = p.x * p.x
-    r.fold(p.y - lip_edge - 0.055 + 0.9 * bend, 0.0, 1.0, 0.055, shape.mental * 0.55 * hump(p.x / 0.20), pair=False)
+    r.fold(
+        p.y - lip_edge - 0.055 + 0.9 * bend,
+        0.0,
+        1.0,
+        0.055,
+        shape.mental * 0.55 * hump(p.x / 0.20),
+        pair=False,
+    )
 
-    # forehead wrinkles follow the brow: three lines, rising where the brow rises
-    lift = 0.55 * (p.y - brow_mid)
+    # forehead wrinkles: three lines, which rise where the brow rises
+    inner = of(shape.wrinkle_in) * hump(p.x / 0.34)
+    outer = of(shape.wrinkle_out) * hump((p.ax - 0.40) / 0.27)
+    rise = 0.05 * shape.wrinkle_in.mean() + 0.05 * of(shape.wrinkle_out) * hump((p.ax - 0.42) / 0.4)
     for i, depth in enumerate((0.9, 1.0, 0.7)):
-        line = -0.555 - 0.105 * i
-        inner = of(shape.wrinkle_in) * hump(p.x / 0.34)
-        outer = of(shape.wrinkle_out) * hump((p.ax - 0.40) / 0.27)
-        arch = line - 0.05 * shape.wrinkle_in.mean() - 0.25 * (p.ax - 0.36) ** 2 * 0
-        bow = arch + 0.035 * hump((p.ax - 0.0) / 0.3) * 0.0 - 0.05 * of(shape.wrinkle_out) * hump((p.ax - 0.42) / 0.4)
-        del lift
-        lift = 0.0
-        r.fold(p.y - bow, 0.0, 1.0, 0.034, depth * (0.9 * inner + 0.9 * outer + 0.16 * who.age), pair=False)
+        furrow = depth * (0.9 * inner + 0.9 * outer + 0.16 * who.age)
+        r.fold(p.y + 0.555 + 0.105 * i + rise, 0.0, 1.0, 0.034, furrow, pair=False)
     # glabella: upright furrows, and the knot of flesh beside them
     glab = of(shape.glabella)
     mid_brow = of(shape.brow_in)
-    r.fold(p.ax - 0.045 - 0.10 * (mid_brow - p.y), 1.0, 0.0, 0.030, 1.1 * glab * hump((p.y - mid_brow + 0.01) / 0.13))
+    r.fold(
+        p.ax - 0.045 - 0.10 * (mid_brow - p.y),
+        1.0,
+        0.0,
+        0.030,
+        1.1 * glab * hump((p.y - mid_brow + 0.01) / 0.13),
+    )
     r.bump(0.10, mid_brow + 0.02, 0.09, 0.08, 0.030 * glab)
     # nasal root and side of the nose
     nose = of(shape.nose_lines)
@@ -201,7 +213,9 @@ def skin_relief(who: Identity, shape: Shape, p: Points, yr: Array, outline) -> R
     r.bump(corner_x + 0.055, corner_y - 0.01, 0.060, 0.085, -0.045 * dim, dark=0.75 * dim)
     r.bump(corner_x + 0.125, corner_y - 0.02, 0.075, 0.11, 0.035 * dim)
     t = p.y - corner_y
-    r.fold(p.ax - corner_x - 0.035 - 0.25 * t, 1.0, -0.25, 0.036, 0.9 * of(shape.drop) * hump((t - 0.085) / 0.11))
+    r.fold(
+        p.ax - corner_x - 0.035 - 0.25 * t, 1.0, -0.25, 0.036, 0.9 * of(shape.drop) * hump((t - 0.085) / 0.11)
+    )
     r.bump(corner_x - 0.01, corner_y + 0.09, 0.08, 0.07, 0.03 * of(shape.drop))
     side_line = p.ax - corner_x - 0.075 + 2.2 * t * t
     r.fold(side_line, 1.0, 0.0, 0.034, 0.95 * of(shape.stretch) * hump(t / 0.15))
@@ -315,7 +329,12 @@ def mouth_cover(who: Identity, shape: Shape, p: Points) -> Mouth:
     lips = jnp.maximum(fa - fd, 0.0) * ends
     width = 0.012
     wide = width + 0.45 * soft
-    mark = hump((p.y - line) / (1.7 * wide)) * width / wide * edge((1.12 - jnp.sqrt(t2 + 1e-4)) * cx, soft + 0.015)
+    mark = (
+        hump((p.y - line) / (1.7 * wide))
+        * width
+        / wide
+        * edge((1.12 - jnp.sqrt(t2 + 1e-4)) * cx, soft + 0.015)
+    )
     openness = shape.gap_up + shape.gap_low
     mark = mark * shape.line * 1.9 * (0.02 / (0.02 + openness))
     in_low = jnp.clip((p.y - yli) / (ylo - yli + 0.01), 0.0, 1.0)
@@ -392,7 +411,12 @@ def glasses_cover(who: Identity, p: Points) -> Array:
     width = 0.016
     wide = width + 0.4 * p.px
     frame = hump(ring / (1.5 * wide)) * width / wide
-    bridge = hump((p.y - who.eye_y + 0.02 - 0.6 * p.x * p.x) / (1.5 * wide)) * width / wide * edge(0.11 - p.ax, 0.02)
+    bridge = (
+        hump((p.y - who.eye_y + 0.02 - 0.6 * p.x * p.x) / (1.5 * wide))
+        * width
+        / wide
+        * edge(0.11 - p.ax, 0.02)
+    )
     arm = hump((p.y - who.eye_y + 0.0) / (1.5 * wide)) * width / wide * edge(p.ax - who.eye_x - 0.22, 0.02)
     return who.glasses * jnp.clip(1.2 * (frame + bridge + arm), 0.0, 0.95)
 

@@ -59,8 +59,9 @@ class Identity(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """How head and eyes stand. Angles in radians, positive yaw turns the face to the picture's right, positive
-    pitch up, positive roll clockwise; shifts in face units of the picture."""  # noqa: D205, D209
+    """How head and eyes stand. Angles in radians, positive yaw turns the face to the picture's right,
+    positive
+    pitch up, positive roll clockwise; shifts in face units of the picture."""
 
     yaw: Array
     pitch: Array
@@ -101,7 +102,8 @@ SPREAD = dict(
     mouth_w=0.022, corner_y=0.010, lip_up=0.013, lip_low=0.014, lip_tone=0.07, cheek=0.25, full=0.4,
     hairline=0.09, hair_curve=0.15, parting=0.12, blotch=0.012, skew_brow=0.006, skew_mouth=0.006,
 )  # fmt: skip
-"""Standard deviations of the fields drawn from a normal distribution cut at two; the others are drawn below."""
+"""Standard deviations of the fields drawn from a normal distribution cut at two; the others are drawn
+below."""
 
 
 def neutral_pose() -> Pose:

@@ -1,7 +1,10 @@
-"""Action units to geometry: where brows, lids, nose, lips, cheeks, chin and folds are under given intensities.
+"""Action units to geometry: where brows, lids, nose, lips, cheeks, chin and folds are under given
+intensities.
 
-What each unit does follows the Facial Action Coding System manual (Ekman, Friesen & Hager 2002). Amounts are in face
-units at intensity 1 (E) and grow smoothly, so that every quantity has a derivative with respect to every unit.
+What each unit does follows the Facial Action Coding System manual (Ekman, Friesen & Hager 2002). Amounts are
+in face
+units at intensity 1 (E) and grow smoothly, so that every quantity has a derivative with respect to every
+unit.
 Arrays of shape [2] hold the person's left and right side, in this order.
 """
 

@@ -13,17 +13,22 @@ from data_pipelines.facsynth.muscles import AU_NAMES, Shape, move
 
 
 def two_sided(aus: Array) -> Array:
-    """Intensities as [..., u, 2] (left, right of the person) from [..., u, 2] or, both sides alike, [..., u]."""
+    """Intensities as [..., u, 2] (left, right of the person) from [..., u, 2] or, both sides alike, [...,
+    u]."""
     aus = jnp.asarray(aus, jnp.float32)
     u = len(AU_NAMES)
     if aus.ndim and aus.shape[-1] == u:
         return jnp.stack([aus, aus], -1)
     if aus.ndim > 1 and aus.shape[-2:] == (u, 2):
         return aus
-    raise BadInput(f"aus has shape {aus.shape}; give [{u}] or [{u}, 2] (left, right), in the order of AU_NAMES")
+    raise BadInput(
+        f"aus has shape {aus.shape}; give [{u}] or [{u}, 2] (left, right), in the order of AU_NAMES"
+    )
 
 
-def au_vector(left: dict[str, float] | None = None, right: dict[str, float] | None = None, **both: float) -> Array:
+def au_vector(
+    left: dict[str, float] | None = None, right: dict[str, float] | None = None, **both: float
+) -> Array:
     """[u, 2] intensities from names: `au_vector(AU06=.5, left={"AU12": 1.0})`; a side's entry wins."""
     values = [[0.0, 0.0] for _ in AU_NAMES]
     for sides, given in (((0, 1), both), ((0,), left or {}), ((1,), right or {})):
@@ -35,15 +40,19 @@ def au_vector(left: dict[str, float] | None = None, right: dict[str, float] | No
     return jnp.array(values, jnp.float32)
 
 
-def render(identity: Identity, aus: Array, pose: Pose, light: Light, key: Array | None, size: int = 48) -> Array:
+def render(
+    identity: Identity, aus: Array, pose: Pose, light: Light, key: Array | None, size: int = 48
+) -> Array:
     """One face as a grey picture.
 
-    Pure and differentiable in identity, aus, pose and light. The same arguments at another size give the same face;
+    Pure and differentiable in identity, aus, pose and light. The same arguments at another size give the
+    same face;
     only the sensor's noise is drawn anew for every size.
 
     Args:
       identity, pose, light: fields scalars.
-      aus: [u, 2] intensities 0 to 1 of (left, right) of the person, or [u] for both sides, in the order of AU_NAMES.
+      aus: [u, 2] intensities 0 to 1 of (left, right) of the person, or [u] for both sides, in the order of
+      AU_NAMES.
       key: PRNG key of the background and the noise; None gives a plain background and no noise.
       size: side of the picture in pixels, at least 8.
     Returns:
@@ -65,7 +74,8 @@ def _points(who: Identity, pose: Pose, light: Light, size: int) -> draw.Points:
     y = (axis[:, None] - pose.shift_y) / pose.scale
     c, s = jnp.cos(pose.roll), jnp.sin(pose.roll)
     x, y = c * x + s * y, c * y - s * x
-    # A point at depth z moves by z sin(yaw): undone with the depth of head and nose at the picture's own place.
+    # A point at depth z moves by z sin(yaw): undone with the depth of head and nose at the picture's own
+    # place.
     q = (x / who.head_w) ** 2 + ((y + 0.15) / (who.chin_y + 0.15)) ** 2
     dome = jnp.maximum(1.0 - q, -0.3)
     nose = who.nose_h * draw.hump(x / 0.2) * draw.hump((y - who.nose_y + 0.12) / 0.33)
@@ -75,7 +85,8 @@ def _points(who: Identity, pose: Pose, light: Light, size: int) -> draw.Points:
     t = jnp.clip(x / 0.05, -1.0, 1.0)
     side = t * (1.5 - 0.5 * t * t)
     ax = jnp.sqrt(x * x + 1e-4)
-    # Blur counts pixels of a 48-pixel picture; a bigger picture shows the same softness, a smaller one its pixels.
+    # Blur counts pixels of a 48-pixel picture; a bigger picture shows the same softness, a smaller one its
+    # pixels.
     soft = jnp.maximum(0.6 * (2.0 / size), light.blur * (2.0 / 48.0) * 0.75) / pose.scale
     return draw.Points(x, y, ax, side, jnp.broadcast_to(soft, ()))
 
@@ -196,7 +207,8 @@ def au_evidence(
 def au_derivative(
     identity: Identity, aus: Array, pose: Pose, light: Light, key: Array | None, au: str, size: int = 48
 ) -> Array:
-    """d image / d intensity of one action unit on both sides, at aus, over a leading axis b of every argument.
+    """d image / d intensity of one action unit on both sides, at aus, over a leading axis b of every
+    argument.
 
     Args:
       au: one of AU_NAMES.

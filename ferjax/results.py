@@ -105,7 +105,7 @@ def write_result(
             metrics[key]["reason"] = estimate.reason
     notes = list(notes)
     if scores.unlabelled:
-        notes.append(f"{scores.unlabelled} images without a known label were left out.")
+        notes.append(f"Left out, their label being unknown: {scores.unlabelled} of the split's images.")
     result = {
         "schema": SCHEMA,
         "name": name,
@@ -193,6 +193,7 @@ def words(result) -> str:
             span = f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]" if known else ""
             parts.append(f"{name} {math.nan if value is None else scale * value:.{digits}f}{unit}{span}")
     over = f"{100 * interval['level']:.0f} % intervals over {interval['units']} {interval['over']}s"
+    over = "no intervals" if interval["method"] == "none" else over
     lines = [f"{result['name']} ({result['split']}): {', '.join(parts)}", f"  {n} images, {over}"]
     lines.append(f"  checkpoint of step {result['checkpoint_step']}, selected on {result['selected_on']}")
     lines += [f"  {note}" for note in result["notes"]]
@@ -233,6 +234,10 @@ def check_result(result: Mapping, where: str = "result") -> None:
         rows = result["confusion"]
         if len(rows) != k or any(not isinstance(row, list) or len(row) != k for row in rows):
             raise ValueError(f"{where}: confusion must be {k} rows of {k} counts, as there are {k} classes")
+        if any(not isinstance(n, int) or n < 0 for row in rows for n in row):
+            raise ValueError(f"{where}: confusion holds something that is no count")
+    if any(not isinstance(c, str) for c in result["classes"] or ()):
+        raise ValueError(f"{where}: classes must be names")
 
 
 def read_result(path) -> dict:
@@ -391,7 +396,8 @@ def read_lines(path) -> tuple[list[dict], str]:
             lines.append(line)
         elif line is not None:
             broken.append(number)
-    return lines, f"left out {len(broken)} unreadable lines, the first is line {broken[0]}" if broken else ""
+    many = f"s, the first is line {broken[0]}" if len(broken) > 1 else f", line {broken[0]}" if broken else ""
+    return lines, f"left out {len(broken)} unreadable line{many}" if broken else ""
 
 
 def _test_first(path: pathlib.Path) -> tuple:
@@ -455,7 +461,7 @@ def _csv(rows) -> bytes:
 
 
 def write_file(path: pathlib.Path, data: bytes) -> None:
-    """The whole file or nothing."""
+    """Writes the whole file or nothing; BadInput where it cannot be written."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

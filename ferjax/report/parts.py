@@ -63,11 +63,11 @@ def per_class(result: Mapping) -> str:
 def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
     """The surest mistakes of W/results/<name>_worst.npz, with their pictures where `faces` allows.
 
-    The file holds image uint8 [m, h, w, c] with c 1 or 3; label, predicted (indices), confidence and id, each [m].
+    The file holds image uint8 [m, h, w, 1 or 3]; label, predicted (indices), confidence and id, each [m].
     """
     name = f"results/{result['name']}_worst.npz"
     try:
-        with np.load(path / name, allow_pickle=False) as file:
+        with np.load(io.BytesIO((path / name).read_bytes()), allow_pickle=False) as file:
             keys = ("image", "label", "predicted", "confidence", "id")
             image, label, predicted, confidence, ids = (file[key][:WORST] for key in keys)
         sizes = {len(image), len(label), len(predicted), len(confidence), len(ids)}

@@ -58,11 +58,13 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .chart .dot.line-0 { fill: var(--one); } .chart .dot.line-1 { fill: var(--two); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .5rem; }
+caption { position: sticky; left: 0; max-width: calc(100vw - 2rem); text-align: left; color: var(--soft);
+  padding-bottom: .5rem; }
 th, td { padding: .34rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--rule); }
 thead th { vertical-align: bottom; } th { font-weight: 600; }
 th[scope=row], .left { text-align: left; }
+th[scope=row] { position: sticky; left: 0; background: var(--page); }
 td small, th small { display: block; color: var(--soft); font-size: .8rem; font-weight: 400; }
 .confusion td { text-align: center; min-width: 4.9rem; border: 1px solid var(--page); line-height: 1.2;
   background: rgba(var(--heat), var(--share)); }
@@ -96,8 +98,8 @@ pre { background: var(--card); border: 1px solid var(--rule); border-radius: 8px
     --two: #c2571a; --heat: 16, 78, 139; --hot-ink: #fff; --warn: #553000; --warn-card: #fff; }
   body { max-width: none; padding: 0; font-size: 10.5pt; } nav, .skip { display: none; }
   .confusion td, .chart, .whisker { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  h2, h3 { break-after: avoid; } .card, .chart, tr, figure { break-inside: avoid; }
-.scroll { overflow: visible; }
+  h2, h3, section p { break-after: avoid; } .card, .chart, tr, figure { break-inside: avoid; }
+.scroll { overflow: visible; break-inside: avoid; }
   pre { white-space: pre-wrap; } .faces { grid-template-columns: repeat(6, 1fr); }
   details::details-content { content-visibility: visible; block-size: auto; }
 }

@@ -143,7 +143,10 @@ def test_the_page_says_the_numbers(run):
     for value in (test["split_hash"], test["config_hash"], "8 x cpu, pmap", "select: seen while training"):
         assert value in text
     row = test["confusion"][1]
-    assert f"happiness {sum(row)} {100 * row[0] / sum(row):.0f} % {row[0]}" in text
+    assert (
+        f"happiness {sum(row)} {100 * row[0] / sum(row):.0f} % {row[0]} {100 * row[1] / sum(row):.0f} %"
+        in text
+    )
     assert "missing" not in text
 
 
@@ -256,3 +259,10 @@ def test_chart_of_one_point_and_of_none():
     assert charts.line_chart("k", "t", "x", [("a", [(1, math.nan)])]) == ""
     svg = charts.line_chart("k", "t", "x", [("a", [(1, 2)])], mark=(1, "here"))
     assert svg.startswith("<svg") and "nan" not in svg and "here" in svg
+    assert ">0.6<" not in svg  # no half epochs
+
+
+def test_one_wild_point_does_not_flatten_a_chart():
+    calm = [(x, 1 + 1 / x) for x in range(2, 40)]
+    assert "cut off" not in charts.line_chart("k", "Loss", "x", [("a", calm)])
+    assert "cut off at" in charts.line_chart("k", "Loss", "x", [("a", [(1, 900.0), *calm])])

@@ -12,12 +12,12 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 44
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside [low, high]; never none."""
     if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
-        return [low]
+        return [float(low)]
     raw = (high - low) / about
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)] or [low]
+    return [round(i * step, 12) for i in range(first, last + 1)] or [float(low)]
 
 
 def line_chart(
@@ -49,10 +49,15 @@ def line_chart(
     x0, x1 = min(xs), max(xs)
     y0, y1 = min(0.0, *ys) if zero else min(ys), max(ys)
     x0, x1 = (x0, x1) if x1 > x0 else (x0 - 0.5, x1 + 0.5)
+    usual = sorted(ys)[int(0.95 * (len(ys) - 1))]
+    if y1 > 3 * usual > 0 and len(ys) > 20:  # a few points far above the others must not flatten them
+        y1 = 1.5 * usual
+        title += f" (cut off at {y_text(y1)})"
     pad = 0.06 * (y1 - y0) or 0.05 * abs(y1) or 1.0
     y0, y1 = y0 - (0 if zero else pad), y1 + pad
 
     def at(x: float, y: float) -> tuple[str, str]:
+        y = min(y, y1)
         across = _LEFT + (x - x0) / (x1 - x0) * (WIDTH - _LEFT - _RIGHT)
         return f"{across:.1f}", f"{HEIGHT - _BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - _TOP - _BOTTOM):.1f}"
 
@@ -67,7 +72,7 @@ def line_chart(
         out.append(
             f'<text class="tick" x="{_LEFT - 7}" y="{v}" dy="4" text-anchor="end">{escape(y_text(y))}</text>'
         )
-    for x in ticks(x0, x1, 7):
+    for x in (x for x in ticks(x0, x1, 7) if x.is_integer() or not all(float(v).is_integer() for v in xs)):
         u, _ = at(x, y0)
         out.append(
             f'<text class="tick" x="{u}" y="{HEIGHT - _BOTTOM + 17}" text-anchor="middle">{x:,.10g}</text>'

@@ -26,8 +26,8 @@ def confusion_png(result: Mapping) -> bytes:
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i in range(k):
         for j in range(k):
-            colour = "white" if share[i, j] > 0.55 else "0.15"
-            text = f"{counts[i, j]}\n{100 * share[i, j]:.0f} %" if rows[i, 0] else "-"
+            colour = "white" if share[i, j] > 0.55 else "0.15" if counts[i, j] else "0.6"
+            text = f"{counts[i, j]}\n{100 * share[i, j]:.0f} %" if counts[i, j] else "0"
             axes.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(k), classes, rotation=45, ha="right", rotation_mode="anchor", parse_math=False)
     axes.set_yticks(
@@ -50,6 +50,7 @@ def _title(result: Mapping) -> str:
     if entry["low"] is not None and entry["high"] is not None:
         text += f" [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
         return (
-            text + f"\n{100 * interval['level']:.0f} % interval over {interval['units']} {interval['over']}s"
+            text
+            + f"\n{100 * interval['level']:.0f} % interval over {interval['units']} {interval['over']}{'s' * (interval['units'] != 1)}"
         )
     return text

@@ -33,14 +33,15 @@ def confusion(result: Mapping) -> str:
         cells = f"<th scope='row'>{escape(c)} <span class='soft'>{total:,}</span></th>"
         for j, n in enumerate(row):
             share = n / total if total else 0.0
-            css = " ".join(["hot"] * (share > 0.7) + ["right"] * (i == j))
-            percent = f"{100 * share:.0f} %" if total else "-"
-            cells += f'<td class="{css}" style="--share:{share:.3f}">{percent}<small>{n:,}</small></td>'
+            css = " ".join(["hot"] * (share > 0.7) + ["right"] * (i == j) + ["none"] * (n == 0))
+            text = f"{100 * share:.0f} %<small>{n:,}</small>" if n else "0"
+            cells += f'<td class="{css}" style="--share:{share:.3f}">{text}</td>'
         rows.append(cells)
     caption = (
         "Rows: the true class and its images. Columns: the predicted class. Share of the row, and images."
     )
-    return table(caption, ["", *classes], rows, "confusion")
+    upright = len(classes) > 9 or sum(map(len, classes)) > 90
+    return table(caption, ["", *classes], rows, "confusion upright" if upright else "confusion")
 
 
 def per_class(result: Mapping) -> str:
@@ -90,10 +91,10 @@ def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
     if not faces:
         note = "<p class='note'>Written without faces (--no-faces): the pictures are left out.</p>"
         rows = [
-            f"<td class='left id'>{i}</td><td class='left'>{t}</td><td class='left'>{g}</td><td>{c}</td>"
+            f"<td class='id'>{i}</td><td>{t}</td><td>{g}</td><td>{c}</td>"
             for i, t, g, c in zip(ids, truth, guess, sure, strict=True)
         ]
-        return note + intro + table("", ["Id", "True", "Predicted", "Probability"], rows)
+        return note + intro + table("", ["Id", "True", "Predicted", "Probability"], rows, "words")
     figures = "".join(
         f'<figure><img src="data:image/png;base64,{png}" alt="face of {t}, predicted as {g}">'
         f'<figcaption>{t} &rarr; {g} ({c})<span class="id">{i}</span></figcaption></figure>'
@@ -123,13 +124,13 @@ def _png(image: np.ndarray) -> str:
 
 def table(caption: str, head: Sequence[str], rows: Sequence[str], css: str = "") -> str:
     """A table that scrolls sideways where it must: caption and head plain text, rows cells in HTML."""
-    caption = f"<caption>{escape(caption)}</caption>" if caption else ""
+    above = f"<p class='soft'>{escape(caption)}</p>" if caption else ""
     first, *others = (escape(h) for h in head)
     cells = f"<th scope='col' class='left'>{first}</th>" if first else "<td></td>"
-    cells += "".join(f"<th scope='col'>{h}</th>" for h in others)
+    cells += "".join(f"<th scope='col'><span>{h}</span></th>" for h in others)
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
-        f'<div class="scroll" tabindex="0" role="group" aria-label="table"><table class="{css}">{caption}'
+        f'{above}<div class="scroll" tabindex="0" role="group" aria-label="table"><table class="{css}">'
         f"<thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

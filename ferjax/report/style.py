@@ -23,7 +23,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .2rem; overflow-wrap: anyw
 h2 { font-size: 1.2rem; margin: 2.6rem 0 .7rem; padding-bottom: .3rem;
   border-bottom: 1px solid var(--rule); }
 h3 { font-size: 1rem; margin: 1.4rem 0 .5rem; }
-p { margin: .5rem 0; max-width: 48rem; }
+p { margin: .5rem 0; max-width: 52rem; }
 a { color: var(--one); }
 :focus-visible { outline: 3px solid var(--one); outline-offset: 2px; border-radius: 3px; }
 .skip { position: absolute; left: -99rem; }
@@ -58,8 +58,6 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .chart .dot.line-0 { fill: var(--one); } .chart .dot.line-1 { fill: var(--two); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
-caption { position: sticky; left: 0; max-width: calc(100vw - 2rem); text-align: left; color: var(--soft);
-  padding-bottom: .5rem; }
 th, td { padding: .34rem .7rem; text-align: right; white-space: nowrap;
   border-bottom: 1px solid var(--rule); }
 thead th { vertical-align: bottom; } th { font-weight: 600; }
@@ -71,6 +69,10 @@ td small, th small { display: block; color: var(--soft); font-size: .8rem; font-
 .confusion td small { color: inherit; opacity: .85; }
 .confusion td.hot { color: var(--hot-ink); }
 .confusion td.right { font-weight: 700; }
+.confusion td.none { color: var(--soft); }
+.upright thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
+.confusion.upright td { min-width: 2.7rem; padding: .25rem .2rem; font-size: .85rem; }
+.words th, .words td { text-align: left; }
 .confusion th { border: 0; } .confusion thead th { text-align: center; }
 .whisker { width: 80px; height: 14px; vertical-align: middle; margin-left: .5rem; }
 .whisker .axis { stroke: var(--rule); } .whisker .span { stroke: var(--one); stroke-width: 3;

@@ -192,7 +192,8 @@ def words(result) -> str:
             known = low is not None and high is not None and math.isfinite(low + high)
             span = f" [{scale * low:.{digits}f}, {scale * high:.{digits}f}]" if known else ""
             parts.append(f"{name} {math.nan if value is None else scale * value:.{digits}f}{unit}{span}")
-    over = f"{100 * interval['level']:.0f} % intervals over {interval['units']} {interval['over']}s"
+    over = f"{100 * interval['level']:.0f} % intervals over {interval['units']} {interval['over']}"
+    over += "s" * (interval["units"] != 1)
     over = "no intervals" if interval["method"] == "none" else over
     lines = [f"{result['name']} ({result['split']}): {', '.join(parts)}", f"  {n} images, {over}"]
     lines.append(f"  checkpoint of step {result['checkpoint_step']}, selected on {result['selected_on']}")

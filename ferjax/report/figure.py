@@ -48,9 +48,7 @@ def _title(result: Mapping) -> str:
         return result["name"]
     text = f"{result['name']}: accuracy {100 * entry['value']:.1f} %"
     if entry["low"] is not None and entry["high"] is not None:
+        units = f"{interval['units']} {interval['over']}{'s' * (interval['units'] != 1)}"
         text += f" [{100 * entry['low']:.1f}, {100 * entry['high']:.1f}]"
-        return (
-            text
-            + f"\n{100 * interval['level']:.0f} % interval over {interval['units']} {interval['over']}{'s' * (interval['units'] != 1)}"
-        )
+        text += f"\n{100 * interval['level']:.0f} % interval over {units}"
     return text

@@ -103,7 +103,8 @@ def row_batches(
       last_step: where to stop, not included; None goes on forever.
       process_index: this process.
       process_count: of all.
-      shuffle: as in `batch_rows`.
+      shuffle: as in `batch_rows`. False with last_step = steps_per_epoch(n, batch_size) is an evaluation: the
+        Split's order, every example exactly once under the mask.
 
     Raises:
       BadInput: batch_size does not divide among the processes. At once, not at the first batch.
@@ -117,14 +118,6 @@ def row_batches(
             yield {"id": rows[share], "mask": mask[share]}
 
     return batches()
-
-
-def eval_batches(
-    n: int, batch_size: int, process_index: int = 0, process_count: int = 1
-) -> Iterator[dict[str, np.ndarray]]:
-    """`row_batches` of one epoch in the Split's order: every example exactly once under the mask."""
-    last = steps_per_epoch(n, batch_size)
-    return row_batches(n, batch_size, 0, 0, last, process_index, process_count, shuffle=False)
 
 
 def resident(split: Split) -> dict[str, np.ndarray]:

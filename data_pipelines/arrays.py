@@ -322,6 +322,7 @@ def _through_tfds(module, options: Mapping, folder: Path) -> dict[str, dict]:
     """
     import tensorflow_datasets as tfds
 
+    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS tells of every step there
     builder = importlib.import_module(f"{module.__name__}.builder").Builder(
         data_dir=str(folder), options=options
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ml_collections import config_dict
 
 from data_pipelines import BadInput, arrays, split
 
@@ -179,6 +180,12 @@ def test_export_and_load(tmp_path):
         "test.npz",
         "train.npz",
     ]
+
+
+def test_takes_a_config(tmp_path):
+    export(tmp_path)
+    data = config_dict.ConfigDict({"name": "npz", "dir": str(tmp_path), "options": {}, "unknown": 1})
+    assert len(arrays.load_parts(data).train) == 30
 
 
 def test_exclusions_and_limit(tmp_path):

@@ -101,7 +101,7 @@ class Devices:
         return call
 
     def _stack(self, batch):
-        return jax.tree.map(lambda a: a.reshape(self.per_host, -1, *a.shape[1:]), batch)
+        return jax.tree.map(lambda a: a.reshape(self.per_host, len(a) // self.per_host, *a.shape[1:]), batch)
 
     def _shard(self, batch):
         if self.processes == 1:

@@ -71,7 +71,7 @@ def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, dev
         devices.describe(),
         selection=parts.selection,
         classes=list(parts.train.classes),
-        sizes={name: len(getattr(parts, name).label) for name in ("train", "select", "test")},
+        sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},
     )
 
 

@@ -139,7 +139,8 @@ def train(config: ConfigDict, workdir: str) -> int:
       BadInput: unusable data, a workdir of another config, a loss that is not finite, a full disk.
     """
     workdir = run.open_workdir(workdir)
-    with run.lock(workdir), run.Signals() as signals:
+    alone = run.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext()
+    with alone, run.Signals() as signals:
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
         return _Loop(config, workdir, parts, devices, signals).go()
@@ -258,7 +259,7 @@ class _Loop:
 
     def _opening(self, done: int) -> str:
         p = self.parts
-        counts = f"{len(p.train.label)} train, {len(p.select.label)} select, {len(p.test.label)} test images"
+        counts = f"{len(p.train)} train, {len(p.select)} select, {len(p.test)} test images"
         weights = sum(a.size for a in jax.tree.leaves(jax.eval_shape(self._init_params)))
         start = f"going on at step {done}" if done else "starting"
         return (

@@ -1,0 +1,216 @@
+"""One step for every number of devices: equal weights, exact masks, honest selection, one clear error."""
+
+import json
+import socket
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import runs
+
+from data_pipelines import BadInput
+from ferjax import evaluate, train
+from ferjax.models import fer_cnn
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    return runs.write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def one_device(data_dir, tmp_path_factory):
+    """20 steps with SGD on one device, by pmap."""
+    workdir = tmp_path_factory.mktemp("one")
+    c = runs.tiny_config(data_dir, train__epochs=7, parallel__devices=1)  # 21 steps
+    assert train.train(c, str(workdir)) == 0
+    return workdir
+
+
+def _close(a: dict, b: dict):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"parallel__devices": 8},
+        {"parallel__devices": 8, "parallel__mode": "shard_map"},
+        {"parallel__devices": 1, "parallel__mode": "shard_map"},
+        {"parallel__devices": 4, "input__placement": "host"},
+    ],
+    ids=lambda c: " ".join(map(str, c.values())),
+)
+def test_any_number_of_devices_gives_the_one_device_weights(data_dir, one_device, tmp_path, changes):
+    c = runs.tiny_config(data_dir, train__epochs=7, **changes)
+    assert train.train(c, str(tmp_path)) == 0
+    moved = [np.abs(a).max() for a in runs.weights(one_device).values()]
+    assert max(moved) > 0.1
+    _close(runs.weights(tmp_path), runs.weights(one_device))
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode):
+    with socket.socket() as s:
+        s.bind(("localhost", 0))
+        port = s.getsockname()[1]
+    config = runs.write_config(tmp_path / "experiment.py", data_dir)
+    words = ["--config.train.epochs=7", f"--config.parallel.mode={mode}"]
+    both = [
+        runs.ferjax(
+            *("train", "--config", config, "--workdir", tmp_path / "w", *words),
+            *("--coordinator", f"localhost:{port}", "--processes", 2, "--process", i),
+            devices=2,
+            wait=False,
+        )
+        for i in range(2)
+    ]
+    said = [p.communicate(timeout=120)[0] for p in both]
+    assert [p.returncode for p in both] == [0, 0], said
+    _close(runs.weights(tmp_path / "w"), runs.weights(one_device))
+
+
+def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir):
+    """The masked, uneven batch on 8 devices against a plain mean over its five examples."""
+    c = runs.tiny_config(data_dir, augment__flip=False, augment__rotation=0.0, augment__translation=0.0)
+    c.model.dropout_conv = c.model.dropout_dense = c.optimizer.momentum = 0.0
+    split = runs.tiny_split(5, 3)
+    model = fer_cnn.build(c.model, 3)
+    from data_pipelines import input
+    from ferjax.augment import normalise
+    from ferjax.parallel import Devices
+
+    devices = Devices("pmap", 16, 8)
+    step = devices.compile(train.make_train_step(c, model, 1, np.ones(3, np.float32)))
+    state = devices.init(lambda: train.init_state(c, model, (16, 16, 1)))
+    batch = next(iter(input.row_batches(5, 16, 0, last_step=1)))
+    assert batch["mask"].sum() == 5
+    after, sums = step(state, batch, devices.put(input.resident(split)))
+
+    def mean_loss(params):
+        logits, _ = model.apply({"params": params}, normalise(jnp.asarray(split.image), "scale"))
+        return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.asarray(split.label)).mean()
+
+    params = jax.device_get(state.params)
+    loss, gradient = jax.value_and_grad(mean_loss)(params)
+    np.testing.assert_allclose(sums["loss"][0] / sums["loss"][1], loss, rtol=1e-5)
+    wanted = jax.tree.map(lambda p, g: p - 0.02 * g, params, gradient)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.params, wanted)
+
+
+def test_loss_by_hand():
+    logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [1.0, 1.0, 1.0]]))
+    label, mask = jnp.array([0, 1, -1]), jnp.array([True, True, True])
+    weights = jnp.array([1.0, 3.0, 1.0])
+    total, count = train.loss_sums(logits, label, mask, weights, 0.0)
+    np.testing.assert_allclose([total, count], [np.log(2) - 3 * np.log(0.8), 4.0], rtol=1e-5)
+    total, _ = train.loss_sums(logits, label, jnp.array([True, False, False]), weights, 0.3)
+    np.testing.assert_allclose(total, 0.8 * np.log(2) + 0.2 * np.log(4), rtol=1e-5)
+
+
+def test_balanced_weights_by_hand():
+    label = np.array([0, 0, 0, 1, -1])
+    np.testing.assert_allclose(train.balanced_weights(label, 3, "balanced")[:2], [4 / 6, 2.0])
+    assert (train.balanced_weights(label, 3, "balanced")[label[:4]]).mean() == pytest.approx(1)
+    np.testing.assert_array_equal(train.balanced_weights(label, 3, "none"), [1, 1, 1])
+
+
+def test_plateau_lowers_the_rate_and_the_counters_are_saved(data_dir, tmp_path):
+    changes = {"schedule__name": "plateau", "schedule__patience": 1, "optimizer__learning_rate": 1e-6}
+    train.train(runs.tiny_config(data_dir, train__epochs=4, **changes), str(tmp_path / "whole"))
+    lines = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
+    rates = [line["learning_rate"] for line in lines if line["split"] == "train"]
+    np.testing.assert_allclose(rates, [1e-6, 1e-6, 5e-7, 2.5e-7], rtol=1e-5)  # nothing learned: halved each epoch
+    train.train(runs.tiny_config(data_dir, train__epochs=2, **changes), str(tmp_path / "two"))
+    train.train(runs.tiny_config(data_dir, train__epochs=4, **changes), str(tmp_path / "two"))
+    assert (tmp_path / "two/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
+
+
+def test_the_epoch_is_chosen_without_the_test_part(data_dir, tmp_path, monkeypatch):
+    """Training must not so much as look at the test part's images or labels."""
+    from data_pipelines import arrays
+
+    real = arrays.load_parts
+
+    class Forbidden:
+        def __init__(self, split):
+            self.split = split
+
+        def __len__(self):
+            return len(self.split)
+
+        def __getattr__(self, name):
+            assert name in ("hash", "name", "id"), f"training looked at the test part's {name}"
+            return getattr(self.split, name)
+
+    monkeypatch.setattr(arrays, "load_parts", lambda d: real(d)._replace(test=Forbidden(real(d).test)))
+    train.train(runs.tiny_config(data_dir), str(tmp_path))
+
+
+def test_best_is_kept_beside_last_and_evaluated(data_dir, tmp_path):
+    c = runs.tiny_config(data_dir, train__epochs=6, optimizer__learning_rate=0.05)
+    train.train(c, str(tmp_path))
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    chosen = {line["step"]: line["accuracy"] for line in lines if line["split"] == "select"}
+    best = max(chosen, key=lambda s: (chosen[s], -s))
+    kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {best, 18}
+    path = evaluate.evaluate(str(tmp_path), "test")
+    result = json.loads(path.read_text())
+    assert result["checkpoint_step"] == best
+    # by hand, from the written predictions
+    rows = (tmp_path / "results/test_predictions.csv").read_text().splitlines()[1:]
+    cells = [row.split(",") for row in rows]
+    assert result["metrics"]["accuracy"]["value"] == pytest.approx(np.mean([c[2] == c[3] for c in cells]))
+    assert result["interval"]["over"] == "subject" and result["interval"]["units"] == 5
+    assert (tmp_path / "results/test.png").stat().st_size > 1000
+
+
+def test_views_average_probabilities(data_dir, tmp_path):
+    train.train(runs.tiny_config(data_dir), str(tmp_path))
+    one = [evaluate.evaluate(str(tmp_path), "test", overrides=[f"evaluate.views={v}"]) for v in (1, 2, 10)]
+    assert all(p.is_file() for p in one)
+    images = jnp.arange(2 * 4 * 4.0).reshape(2, 4, 4, 1)
+    views = evaluate.views_of(images, 10)
+    assert len(views) == 10
+    np.testing.assert_array_equal(views[1], images[:, :, ::-1])
+    np.testing.assert_array_equal(views[2][:, 1:], images[:, :-1])  # one pixel down
+
+
+def test_a_diverging_loss_stops_with_what_to_try(data_dir, tmp_path):
+    c = runs.tiny_config(data_dir, optimizer__learning_rate=1e30, train__epochs=5)
+    with pytest.raises(BadInput, match=r"the loss is (nan|inf) at step \d+; .*try a lower optimizer.learning_rate"):
+        train.train(c, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optimizer__learning_rate": 0.5}, "optimizer.learning_rate (there 0.02, now 0.5)"),
+        ({"model__features": "(4,8)"}, "model.features"),
+        ({"input__batch_size": 8}, "input.batch_size"),
+    ],
+)
+def test_another_config_is_refused_naming_the_keys(data_dir, one_device, changes, words):
+    before = sorted(p.name for p in one_device.rglob("*"))
+    with pytest.raises(BadInput) as e:
+        train.train(runs.tiny_config(data_dir, train__epochs=7, **changes), str(one_device))
+    assert words in str(e.value)
+    assert sorted(p.name for p in one_device.rglob("*")) == before
+
+
+def test_other_data_are_refused(data_dir, one_device, tmp_path):
+    other = runs.write_set(tmp_path, n_train=36)
+    with pytest.raises(BadInput, match="begun on other data: train changed"):
+        train.train(runs.tiny_config(other, train__epochs=7), str(one_device))
+
+
+def test_more_devices_than_there_are(data_dir, tmp_path):
+    with pytest.raises(BadInput, match=r"parallel\.devices is 9; this host has 8"):
+        train.train(runs.tiny_config(data_dir, parallel__devices=9), str(tmp_path))
+    with pytest.raises(BadInput, match="must be a multiple of 7 devices"):
+        train.train(runs.tiny_config(data_dir, parallel__devices=7), str(tmp_path))

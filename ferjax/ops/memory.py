@@ -1,0 +1,27 @@
+"""Memory that XLA on CPU frees after every step and asks for again at the next."""
+
+import ctypes
+import sys
+
+
+def keep_freed_memory() -> bool:
+    """Makes the C library keep freed memory for the next allocation instead of giving it back to the system.
+
+    XLA on CPU allocates its buffers anew in every step. glibc maps each block above 32 MB afresh, and the
+    kernel then clears it page by page: of a training step of the 5x5 expression network at batch 128 that is
+    about half the time. Call it once, early, in a program that runs steps of one size; the process then holds
+    its peak memory to its end. An accelerator's memory is not touched by this.
+
+    Returns:
+      Whether it took effect; False where the C library is not glibc.
+    Source: mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD, M_ARENA_MAX.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    m_trim_threshold, m_mmap_max, m_arena_max = -1, -4, -8
+    settings = ((m_mmap_max, 0), (m_trim_threshold, 2**31 - 1), (m_arena_max, 1))
+    return all([mallopt(name, value) == 1 for name, value in settings])

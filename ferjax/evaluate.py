@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
+from data_pipelines.split import hash_rows
 from ferjax import checkpoint, metrics, results
 from ferjax import config as config_lib
 from ferjax.augment import normalise
@@ -86,8 +87,11 @@ def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     return {"loss": float(loss), "accuracy": float(metrics.accuracy(counts)), "uf1": float(metrics.uf1(counts))}
 
 
-def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> pathlib.Path:
+def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> list[pathlib.Path]:
     """Evaluates a run's checkpoint on one part of its data and writes W/results/<split>.json, .csv, .png.
+
+    Where some of its images stand in an earlier part too, as in FER2013's published split, the numbers without them
+    are written as well, as <split>_without_duplicates.
 
     Args:
       workdir: of a training.
@@ -95,7 +99,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> pat
       which: best (by validation), last, or a step.
       overrides: "evaluate.views=10" and the like; only keys of data, evaluate and parallel may change.
     Returns:
-      the path of the JSON file.
+      the paths of the JSON files.
     Raises:
       BadInput: nothing to evaluate there, or no such split or step.
     """
@@ -119,30 +123,48 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> pat
     finally:
         checkpoints.close()
     probability = Predictor(config, model, devices, config.evaluate.views)(params, chosen)
-    scores = metrics.classification(
-        chosen.label, probability, chosen.classes, chosen.subject, config.evaluate.bootstrap, config.seed
-    )
     selected = {
         "best": f"{config.train.select_by} on {parts.selection}",
         "last": "nothing: the last step",
     }.get(which, "nothing: a step asked for")
-    path = results.write_result(
-        workdir,
-        split,
-        scores,
-        split=chosen.name,
-        split_hash=chosen.hash,
-        config=config_lib.to_json(config),
-        selected_on=selected,
-        checkpoint_step=step,
-        seed=config.seed,
-        wall_time_s=time.monotonic() - started,
-        device=devices.describe(),
-        views=config.evaluate.views,
-    )
+
+    def write(name: str, rows: np.ndarray, notes=()) -> pathlib.Path:
+        part = chosen if len(rows) == len(chosen) else chosen.take(rows)
+        scores = metrics.classification(
+            part.label, probability[rows], part.classes, part.subject, config.evaluate.bootstrap, config.seed
+        )
+        return results.write_result(
+            workdir,
+            name,
+            scores,
+            split=part.name,
+            split_hash=part.hash,
+            config=config_lib.to_json(config),
+            selected_on=selected,
+            checkpoint_step=step,
+            seed=config.seed,
+            wall_time_s=time.monotonic() - started,
+            device=devices.describe(),
+            views=config.evaluate.views,
+            notes=notes,
+        )
+
+    paths = [write(split, np.arange(len(chosen)))]
+    fresh = np.flatnonzero(~seen_before(parts, split))
+    if 0 < len(fresh) < len(chosen):
+        gone = len(chosen) - len(fresh)
+        note = f"{gone} images are left out that are, pixel for pixel, also in a part used for training or selection"
+        paths.append(write(f"{split}_without_duplicates", fresh, [note]))
     results.write_predictions(workdir, split, chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
     _write_worst(workdir / "results" / f"{split}_worst.npz", chosen, probability)
-    return path
+    return paths
+
+
+def seen_before(parts: arrays.Parts, part: str) -> np.ndarray:
+    """bool [n]: images of select or test that also stand, pixel for pixel, in a part used before it."""
+    before = {"train": [], "select": [parts.train], "test": [parts.train, parts.select]}[part]
+    known = [hash_rows(split.image) for split in before]
+    return np.isin(hash_rows(getattr(parts, part).image), np.concatenate(known) if known else [])
 
 
 def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:

@@ -85,8 +85,8 @@ def _train(args, overrides) -> int:
 def _evaluate(args, overrides) -> int:
     from ferjax import evaluate, results
 
-    path = evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides)
-    print(results.words(path))
+    for path in evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides):
+        print(results.words(path))
     return 0
 
 

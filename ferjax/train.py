@@ -16,6 +16,7 @@ from data_pipelines import BadInput, arrays, input
 from ferjax import checkpoint, evaluate, metrics, optim, run
 from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
+from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, InFlight
 
 Array = jax.Array
@@ -138,6 +139,7 @@ def train(config: ConfigDict, workdir: str) -> int:
     Raises:
       BadInput: unusable data, a workdir of another config, a loss that is not finite, a full disk.
     """
+    keep_freed_memory()
     workdir = run.open_workdir(workdir)
     alone = run.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext()
     with alone, run.Signals() as signals:

@@ -1,5 +1,6 @@
 """One step for every number of devices: equal weights, exact masks, honest selection, one clear error."""
 
+import dataclasses
 import json
 import socket
 
@@ -10,7 +11,7 @@ import optax
 import pytest
 import runs
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, arrays
 from ferjax import evaluate, train
 from ferjax.models import fer_cnn
 
@@ -132,8 +133,6 @@ def test_plateau_lowers_the_rate_and_the_counters_are_saved(data_dir, tmp_path):
 
 def test_the_epoch_is_chosen_without_the_test_part(data_dir, tmp_path, monkeypatch):
     """Training must not so much as look at the test part's images or labels."""
-    from data_pipelines import arrays
-
     real = arrays.load_parts
 
     class Forbidden:
@@ -159,7 +158,7 @@ def test_best_is_kept_beside_last_and_evaluated(data_dir, tmp_path):
     best = max(chosen, key=lambda s: (chosen[s], -s))
     kept = {int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
     assert kept == {best, 18}
-    path = evaluate.evaluate(str(tmp_path), "test")
+    (path,) = evaluate.evaluate(str(tmp_path), "test")
     result = json.loads(path.read_text())
     assert result["checkpoint_step"] == best
     # by hand, from the written predictions
@@ -170,10 +169,25 @@ def test_best_is_kept_beside_last_and_evaluated(data_dir, tmp_path):
     assert (tmp_path / "results/test.png").stat().st_size > 1000
 
 
+def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
+    parts = arrays.load_parts(runs.tiny_config(data_dir).data)
+    image = parts.test.image.copy()
+    image[:3], image[3] = parts.train.image[:3], parts.select.image[0]
+    arrays.export(parts._replace(test=dataclasses.replace(parts.test, image=image)), tmp_path / "set")
+    train.train(runs.tiny_config(str(tmp_path / "set")), str(tmp_path / "w"))
+    whole, without = [json.loads(p.read_text()) for p in evaluate.evaluate(str(tmp_path / "w"), "test")]
+    assert without["name"] == "test_without_duplicates"
+    assert whole["metrics"]["accuracy"]["n"] == 13 and without["metrics"]["accuracy"]["n"] == 9
+    rows = (tmp_path / "w/results/test_predictions.csv").read_text().splitlines()[5:]
+    right = [row.split(",")[2] == row.split(",")[3] for row in rows]
+    assert without["metrics"]["accuracy"]["value"] == pytest.approx(np.mean(right))
+    assert without["split_hash"] != whole["split_hash"]
+
+
 def test_views_average_probabilities(data_dir, tmp_path):
     train.train(runs.tiny_config(data_dir), str(tmp_path))
     one = [evaluate.evaluate(str(tmp_path), "test", overrides=[f"evaluate.views={v}"]) for v in (1, 2, 10)]
-    assert all(p.is_file() for p in one)
+    assert all(p.is_file() for (p,) in one)
     images = jnp.arange(2 * 4 * 4.0).reshape(2, 4, 4, 1)
     views = evaluate.views_of(images, 10)
     assert len(views) == 10

@@ -1,0 +1,116 @@
+"""The expression network's training step and inference in ferjax, Keras and PyTorch, on random images.
+
+Each function takes a batch size and gives (train, infer, version): two functions that run one step and wait
+for it. All have 5x5 convolutions of 64, 128 and 256 filters, each with ReLU and 2x2 pooling, dropout 0.25, a
+dense layer of 512, dropout 0.5, 8 logits; float32, Adam. What a contestant cannot import raises ImportError.
+"""
+
+import numpy as np
+
+SIDE, CLASSES = 48, 8
+
+
+def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [batch, 48, 48, 1] and int32 labels [batch]."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (batch, SIDE, SIDE, 1), dtype=np.uint8)
+    return image, rng.integers(0, CLASSES, batch, dtype=np.int32)
+
+
+def ferjax(batch: int):
+    """What `ferjax train` runs by default: images gathered by row and flipped in the step, metrics, pmap."""
+    import jax
+
+    from data_pipelines import arrays, input
+    from ferjax import config, evaluate, train
+    from ferjax.models import fer_cnn
+    from ferjax.ops import keep_freed_memory
+    from ferjax.parallel import Devices
+
+    keep_freed_memory()
+    c = config.default()
+    c.input.batch_size = c.evaluate.batch_size = batch
+    image, label = random_images(batch)
+    none = np.array([""] * batch)
+    split = arrays.Split(
+        name="random/train",
+        image=image,
+        label=label,
+        aus=np.zeros((batch, 0), np.int8),
+        subject=none,
+        id=np.array([str(i) for i in range(batch)]),
+        classes=tuple(f"class {i}" for i in range(CLASSES)),
+        au_names=(),
+    )
+    devices = Devices(c.parallel.mode, batch, 1)
+    model = fer_cnn.build(c.model, CLASSES)
+    state = devices.init(lambda: train.init_state(c, model, image.shape[1:]))
+    step = devices.compile(train.make_train_step(c, model, 100, np.ones(CLASSES, np.float32)), donate=True)
+    forward = evaluate.Predictor(c, model, devices, views=1).forward
+    resident = devices.put(input.resident(split))
+    rows = {"id": np.arange(batch, dtype=np.int32), "mask": np.ones(batch, bool)}
+
+    def run():
+        nonlocal state
+        state, _ = step(state, rows, resident)
+        jax.block_until_ready(state)
+
+    return run, lambda: forward(state.params, rows, resident), jax.__version__
+
+
+def keras(batch: int, jit_compile: bool | str = False):
+    """Keras on TensorFlow with oneDNN kernels; batches lie ready as tensors."""
+    import keras
+    import tensorflow as tf
+
+    layers = keras.layers
+    stack = [layers.Input((SIDE, SIDE, 1))]
+    for filters in (64, 128, 256):
+        stack += [layers.Conv2D(filters, 5, padding="same", activation="relu"), layers.MaxPooling2D()]
+    stack += [layers.Dropout(0.25), layers.Flatten(), layers.Dense(512, activation="relu")]
+    model = keras.Sequential([*stack, layers.Dropout(0.5), layers.Dense(CLASSES)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=jit_compile)
+    image, label = random_images(batch)
+    image, label = tf.constant(image / np.float32(255)), tf.constant(label)
+    forward = tf.function(lambda x: tf.nn.softmax(model(x, training=False)), jit_compile=bool(jit_compile))
+    versions = f"{keras.__version__}, TensorFlow {tf.__version__}"
+    return lambda: model.train_on_batch(image, label), lambda: forward(image).numpy(), versions
+
+
+def keras_auto(batch: int):
+    """Keras as its default, jit_compile="auto", sets it: compiled by XLA."""
+    return keras(batch, "auto")
+
+
+def torch(batch: int):
+    """PyTorch, eager, channels last; batches lie ready as tensors."""
+    import torch
+
+    nn = torch.nn
+    stack, channels = [], 1
+    for filters in (64, 128, 256):
+        stack += [nn.Conv2d(channels, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
+        channels = filters
+    stack += [nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 512), nn.ReLU(), nn.Dropout(0.5)]
+    model = nn.Sequential(*stack, nn.Linear(512, CLASSES)).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters())
+    image, label = random_images(batch)
+    image = torch.tensor(image.transpose(0, 3, 1, 2) / np.float32(255)).to(memory_format=torch.channels_last)
+    label = torch.tensor(label, dtype=torch.int64)
+
+    def run():
+        model.train()
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(image), label).backward()
+        optimizer.step()
+
+    def infer():
+        model.eval()
+        with torch.inference_mode():
+            return model(image).softmax(1).numpy()
+
+    return run, infer, torch.__version__
+
+
+ALL = {"ferjax": ferjax, "keras": keras, "keras-auto": keras_auto, "torch": torch}

@@ -73,9 +73,15 @@ class Devices:
           A function of (state, batch, resident); batch is this process's share [b / hosts, ...] as NumPy.
         """
         donated = (0,) if donate else ()
+
+        # An argument without leaves shifts pmap's in_axes: the batch's last leaf would reach every device whole
+        # (jax 0.10 and 0.11). So resident, which may be {}, always travels with a scalar.
+        def body(state, batch, resident):
+            return step(state, batch, resident[0])
+
         if self.mode == "pmap":
             run = jax.pmap(
-                step,
+                body,
                 axis_name=AXIS,
                 in_axes=(None, 0, None),
                 out_axes=0 if per_example else None,
@@ -85,7 +91,7 @@ class Devices:
             place = self._stack
         else:
             body = jax.shard_map(
-                step,
+                body,
                 mesh=self.mesh,
                 in_specs=(P(), P(AXIS), P()),
                 out_specs=P(AXIS) if per_example else P(),
@@ -93,9 +99,10 @@ class Devices:
             )
             run = jax.jit(body, donate_argnums=donated)
             place = self._shard
+        scalar = self.put(np.float32(0))
 
         def call(state, batch, resident):
-            out = run(state, place(batch), resident)
+            out = run(state, place(batch), (resident, scalar))
             return self._gather(out) if per_example else out
 
         return call

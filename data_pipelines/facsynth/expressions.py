@@ -91,8 +91,8 @@ def emotion_aus(key: Array, emotion: Array) -> Array:
     chance = jnp.asarray(_PRESENT)[variant]
     one_sided = jnp.asarray(_ONE_SIDED)[variant]
     present = jax.random.uniform(keys[1], chance.shape) < chance
-    strength = jax.random.uniform(keys[2], (), jnp.float32, 0.45, 1.0)
-    own = jnp.clip(strength * jax.random.uniform(keys[3], chance.shape, jnp.float32, 0.65, 1.35), 0.2, 1.0)
+    strength = jax.random.uniform(keys[2], (), jnp.float32, 0.55, 1.0)
+    own = jnp.clip(strength * jax.random.uniform(keys[3], chance.shape, jnp.float32, 0.7, 1.3), 0.2, 1.0)
     own = jnp.where(chance <= EXTRA, 0.12 + 0.5 * (own - 0.2), own)
     side = jax.random.bernoulli(keys[4]).astype(jnp.float32)
     sides = jnp.where(one_sided & (chance > EXTRA)[:, None], jnp.stack([side, 1.0 - side]), 1.0)
@@ -113,12 +113,12 @@ def independent_aus(key: Array) -> Array:
         present = present.at[loser].set(present[loser] & ~present[winner])
     own = jax.random.uniform(keys[1], (u,), jnp.float32, 0.25, 1.0)
     side = jax.random.bernoulli(keys[2], 0.5, (u,)).astype(jnp.float32)
-    one = jax.random.bernoulli(keys[3], 1 / 7, (u,)) & jnp.asarray(_TWO_SIDED)
+    one = jax.random.bernoulli(keys[3], 1 / 7, (u,)) & jnp.asarray(TWO_SIDED)
     sides = jnp.where(one[:, None], jnp.stack([side, 1.0 - side], -1), 1.0)
     return _lopsided(keys[4], jnp.where(present, own, 0.0)) * sides
 
 
-_TWO_SIDED = np.array([n not in (17, 23, 24, 25, 26, 27) for n in AU_NUMBERS])
+TWO_SIDED = np.array([n not in (17, 23, 24, 25, 26, 27) for n in AU_NUMBERS])
 """Units that occur on one side; the others move the middle of the face."""
 
 

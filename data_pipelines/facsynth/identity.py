@@ -47,6 +47,8 @@ class Identity(NamedTuple):
     hairline: Array  # height of the hairline in the middle
     hair_curve: Array  # how fast the hairline comes down to the sides
     hair_long: Array  # 0 short, 1 covers the sides of the neck
+    hair_full: Array  # 0 flat on the head to 1 voluminous
+    fringe: Array  # raggedness of the hairline, 0 to 1
     parting: Array  # slant of the hairline
     age: Array  # depth of the lines at rest, 0 to 1
     blotch: Array  # contrast of the skin's mottling
@@ -87,11 +89,12 @@ class Light(NamedTuple):
 
 
 MEAN = Identity(
-    head_w=0.76, chin_y=0.86, taper=0.10, square=0.2, eye_x=0.315, eye_y=-0.24, eye_w=0.142, eye_h=0.062,
+    head_w=0.735, chin_y=0.86, taper=0.13, square=0.2, eye_x=0.315, eye_y=-0.24, eye_w=0.148, eye_h=0.067,
     eye_tilt=0.008, crease=0.05, iris=0.22, brow_up=0.185, brow_in=0.115, brow_len=0.42, brow_arch=0.035,
     brow_tilt=0.01, brow_thick=0.034, brow_dark=0.8, nose_y=0.20, nose_w=0.115, nose_h=1.0, mouth_y=0.455,
-    mouth_w=0.26, corner_y=0.004, lip_up=0.052, lip_low=0.072, lip_tone=0.72, cheek=1.0, full=0.0, skin=0.6,
-    hair=0.13, hairline=-0.80, hair_curve=0.35, hair_long=0.0, parting=0.0, age=0.25, blotch=0.03, phase=0.0,
+    mouth_w=0.26, corner_y=0.004, lip_up=0.052, lip_low=0.072, lip_tone=0.66, cheek=1.0, full=0.0, skin=0.6,
+    hair=0.13, hairline=-0.80, hair_curve=0.35, hair_long=0.0, hair_full=0.4, fringe=0.3,
+    parting=0.0, age=0.25, blotch=0.03, phase=0.0,
     glasses=0.0, beard=0.0, moustache=0.0, skew_brow=0.0, skew_mouth=0.0,
 )  # fmt: skip
 
@@ -113,7 +116,7 @@ def neutral_pose() -> Pose:
 
 def plain_light() -> Light:
     """Soft light from above left, sharp picture, no noise; fields float32 scalars."""
-    return Light(*map(jnp.float32, (-0.35, 0.55, 0.75, 0.42, 1.0, 1.0, 0.75, 0.0)))
+    return Light(*map(jnp.float32, (-0.35, 0.55, 0.62, 0.58, 1.0, 0.8, 0.75, 0.0)))
 
 
 def mean_identity() -> Identity:
@@ -148,7 +151,10 @@ def sample_identity(key: Array) -> Identity:
         "glasses": jax.random.bernoulli(keys["glasses"], 0.13).astype(jnp.float32),
         "beard": male * jnp.clip(4.0 * hairy - 2.9, 0.0, 0.85),
         "moustache": male * jnp.clip(4.0 * hairy - 2.7, 0.0, 0.85),
-        "hair_long": jnp.where(male, 0.0, jnp.clip(_uniform(keys["hair_long"], -0.3, 1.0) * 3.0, 0.0, 1.0)),
+        "hair_long": jnp.where(male, 0.0, jnp.clip(_uniform(keys["hair_long"], -1.0, 1.0) * 3.0, 0.0, 1.0)),
+        "hair_full": _uniform(keys["hair_full"], 0.0, 1.0),
+        "fringe": _uniform(keys["fringe"], 0.0, 1.0) ** 2,
+        "hairline": values["hairline"] - 0.06 * male,
         "brow_thick": values["brow_thick"] + jnp.where(male, 0.004, -0.005),
         "taper": values["taper"] + jnp.where(male, -0.02, 0.02),
         "lip_tone": values["lip_tone"] + jnp.where(male, 0.05, -0.06),
@@ -170,7 +176,7 @@ def sample_pose(key: Array, spread: float = 1.0) -> Pose:
         roll=0.17 * r[2],
         shift_x=0.11 * r[3],
         shift_y=0.11 * r[4],
-        scale=1.02 + 0.13 * r[5] if spread else jnp.float32(1.0),
+        scale=1.08 + 0.14 * r[5] if spread else jnp.float32(1.0),
         gaze_x=0.6 * r[6] ** 3,
         gaze_y=0.3 * r[7] ** 3,
     )
@@ -185,7 +191,7 @@ def sample_light(key: Array) -> Light:
         strength=0.45 + 0.55 * r[2],
         ambient=0.25 + 0.35 * r[3],
         exposure=0.75 + 0.5 * r[4],
-        gamma=0.8 + 0.5 * r[5],
+        gamma=0.65 + 0.5 * r[5],
         blur=0.6 + 0.6 * r[6] ** 2,
-        noise=0.004 + 0.022 * r[7] ** 2,
+        noise=0.003 + 0.014 * r[7] ** 2,
     )

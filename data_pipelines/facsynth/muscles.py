@@ -107,7 +107,7 @@ def move(who: Identity, aus: Array) -> Shape:
     )  # fmt: skip
     mid_y = who.mouth_y - 0.050 * m[17] + 0.012 * m[12] - 0.022 * m[10] - 0.008 * m[9] + 0.30 * jaw
     thin = 1.0 / (1.0 + 1.9 * a[23] + 0.9 * a[24] + 0.35 * a[20] + 0.25 * a[12])
-    gap = 0.030 * m[25] + 0.055 * m[26] + 0.12 * m[27]
+    gap = 0.042 * m[25] + 0.055 * m[26] + 0.12 * m[27]
     return Shape(
         brow_x=who.brow_in - 0.040 * knit + 0.008 * a[1],
         brow_in=brow_in,
@@ -125,7 +125,7 @@ def move(who: Identity, aus: Array) -> Shape:
         mid_y=mid_y,
         upper=who.lip_up * thin * (1.0 + 0.15 * a[10]),
         lower=who.lip_low * thin * (1.0 - 0.12 * a[15] + 0.1 * a[17]),
-        square=0.062 * a[10] + 0.016 * a[9],
+        square=0.056 * a[10] + 0.016 * a[9],
         gap_up=gap * (0.45 - 0.2 * m[27]) + 0.018 * m[10] * m[25] + 0.010 * m[12] * m[25],
         gap_low=gap * 0.75 + 0.62 * jaw,
         jaw=jaw,
@@ -148,5 +148,5 @@ def move(who: Identity, aus: Array) -> Shape:
         mental=0.3 + 0.7 * m[17] + 0.3 * m[15] + 0.3 * m[24],
         pucker=1.0 * m[23],
         press=1.0 * m[24],
-        line=0.55 + 0.45 * m[24] + 0.10 * m[23] + 0.25 * m[14],
+        line=0.55 + 0.40 * m[24] + 0.10 * m[23] + 0.25 * m[14],
     )

@@ -24,11 +24,27 @@ def reference(x, w):
     return lax.conv_general_dilated(x, w, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
-def draw(shapes, seed=0):
-    keys = jax.random.split(jax.random.key(seed), 3)
+def exact_three(x, w, g):
+    """Output and both gradients, summed tap by tap in NumPy float64."""
+    x, w, g = (np.asarray(a, np.float64) for a in (x, w, g))
+    kh, kw = w.shape[:2]
+    top, left = (kh - 1) // 2, (kw - 1) // 2
+    padded = np.pad(x, ((0, 0), (top, kh - 1 - top), (left, kw - 1 - left), (0, 0)))
+    y, dx, dw = np.zeros(g.shape), np.zeros(padded.shape), np.zeros(w.shape)
+    for p in range(kh):
+        for q in range(kw):
+            at = np.s_[:, p : p + x.shape[1], q : q + x.shape[2]]
+            y += padded[at] @ w[p, q]
+            dx[at] += g @ w[p, q].T
+            dw[p, q] = np.einsum("bhwc,bhwo->co", padded[at], g)
+    return y, dx[:, top : top + x.shape[1], left : left + x.shape[2]], dw
+
+
+def draw(shapes):
+    """x, w and an output gradient."""
+    rng = np.random.default_rng(0)
     (b, h, w, _), (*_, o) = shapes
-    shapes = (*shapes, (b, h, w, o))
-    return [jax.random.normal(k, s) for k, s in zip(keys, shapes, strict=True)]
+    return [jnp.asarray(rng.standard_normal(s, np.float32)) for s in (*shapes, (b, h, w, o))]
 
 
 def all_three(conv, x, w, g):
@@ -57,9 +73,7 @@ def test_conv_and_gradients_in_float64(name, method):
         pytest.skip("winograd takes 3x3 and 5x5 kernels")
     x, w, g = draw(SHAPES[name])
     actual = all_three(lambda x, w: conv2d(x, w, method=method), x, w, g)
-    with jax.enable_x64(True):
-        exact = all_three(reference, *(jnp.asarray(np.asarray(a), jnp.float64) for a in (x, w, g)))
-    near(actual, exact, 1e-4)
+    near(actual, exact_three(x, w, g), 1e-4)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -67,8 +81,7 @@ def test_conv_bfloat16(method):
     x, w, g = (a.astype(jnp.bfloat16) for a in draw(SHAPES["inner layer"]))
     actual = all_three(lambda x, w: conv2d(x, w, method=method), x, w, g)
     assert {a.dtype for a in actual} == {jnp.dtype(jnp.bfloat16)}
-    exact = all_three(reference, *(a.astype(jnp.float32) for a in (x, w, g)))
-    near(actual, exact, 5e-2)
+    near(actual, exact_three(*(a.astype(jnp.float32) for a in (x, w, g))), 5e-2)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -95,12 +108,20 @@ def test_conv_under_transformations(method):
     def loss(w, x):
         return jnp.sum(conv2d(x, w, method=method) * g)
 
-    one = jax.jit(jax.value_and_grad(loss))
-    expected = [jnp.stack(a) for a in zip(*[one(w, x) for w, x in zip(ws, xs, strict=True)], strict=True)]
+    one = jax.grad(loss, (0, 1))
+    exact = [exact_three(x, w, g) for x, w in zip(xs, ws, strict=True)]
+    expected = [np.stack([e[2] for e in exact]), np.stack([e[1] for e in exact])]
     near(jax.jit(jax.vmap(one))(ws, xs), expected, 1e-4)
-    near(lax.scan(lambda _, a: (None, one(*a)), None, (ws, xs))[1], expected, 1e-4)
-    near(jax.vmap(jax.value_and_grad(jax.checkpoint(loss)))(ws, xs), expected, 1e-4)
-    near(jax.vmap(one, in_axes=(None, 0))(w, xs)[1:], [jnp.stack([one(w, a)[1] for a in xs])], 1e-4)
+    near(jax.jit(lambda a: lax.scan(lambda _, b: (None, one(*b)), None, a)[1])((ws, xs)), expected, 1e-4)
+    near(jax.jit(jax.vmap(jax.grad(jax.checkpoint(loss), (0, 1))))(ws, xs), expected, 1e-4)
+    shared = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(w, xs)
+    near([shared], [np.stack([exact[0][2], 2 * exact[0][2]])], 1e-4)
+
+
+@pytest.mark.parametrize("name", ["first layer", "wide enough for winograd"])
+def test_conv_like_the_derivatives_of_lax(name):
+    x, w, g = draw(SHAPES[name])
+    near(all_three(conv2d, x, w, g), all_three(reference, x, w, g), 1e-4)
 
 
 @pytest.mark.skipif(jax.device_count() < 2, reason="needs two devices")
@@ -137,22 +158,25 @@ def test_conv_refuses(x, w, method, match):
         conv2d(x, w, method=method)
 
 
-@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3), (3, 4)])
+def pool_and_gradient(x, g):
+    y, back = jax.vjp(max_pool_2x2, x)
+    return y, back(g)[0]
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7), (2, 3)])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_pool_like_torch_with_ties(size, dtype):
     torch = pytest.importorskip("torch")
-    keys = jax.random.split(jax.random.key(1))
-    x = jax.random.randint(keys[0], (3, *size, 5), -1, 2).astype(
-        dtype
-    )  # three values: most windows have ties
-    y, back = jax.vjp(max_pool_2x2, x)
-    g = jax.random.normal(keys[1], y.shape).astype(dtype)
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.integers(-1, 2, (3, *size, 5)), dtype)  # three values: most windows have ties
+    g = jnp.asarray(rng.standard_normal((3, size[0] // 2, size[1] // 2, 5)), dtype)
+    y, dx = jax.jit(pool_and_gradient)(x, g)
     tx = torch.tensor(np.asarray(x, np.float32).transpose(0, 3, 1, 2), requires_grad=True)
     ty = torch.nn.functional.max_pool2d(tx, 2)
     ty.backward(torch.tensor(np.asarray(g, np.float32).transpose(0, 3, 1, 2)))
-    assert y.dtype == dtype
+    assert y.dtype == dx.dtype == dtype
     np.testing.assert_array_equal(np.asarray(y, np.float32), ty.detach().numpy().transpose(0, 2, 3, 1))
-    np.testing.assert_array_equal(np.asarray(back(g)[0], np.float32), tx.grad.numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(np.asarray(dx, np.float32), tx.grad.numpy().transpose(0, 2, 3, 1))
 
 
 def test_pool_literal_ties():
@@ -161,14 +185,21 @@ def test_pool_literal_ties():
     np.testing.assert_array_equal(gradient[0, :, :, 0], [[1, 0, 0, 1], [0, 0, 0, 0]])
 
 
+def test_pool_nan_passes_no_gradient():
+    x = jnp.array([[0.0, jnp.nan], [1.0, 2.0]]).reshape(1, 2, 2, 1)
+    y, back = jax.vjp(max_pool_2x2, x)
+    assert jnp.isnan(y).all()
+    np.testing.assert_array_equal(back(jnp.ones_like(y))[0], jnp.zeros_like(x))
+
+
 def test_pool_under_transformations():
-    x = jax.random.normal(jax.random.key(0), (3, 2, 5, 6, 4))
-    one = jax.grad(lambda x: jnp.sum(max_pool_2x2(x) ** 2))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 2, 5, 6, 4), np.float32))
+    one = jax.jit(jax.grad(lambda x: jnp.sum(max_pool_2x2(x) ** 2)))
     expected = jnp.stack([one(a) for a in x])
     np.testing.assert_array_equal(jax.jit(jax.vmap(one))(x), expected)
     np.testing.assert_array_equal(lax.scan(lambda _, a: (None, one(a)), None, x)[1], expected)
     checkpointed = jax.checkpoint(lambda x: jnp.sum(max_pool_2x2(x) ** 2))
-    np.testing.assert_array_equal(jax.grad(checkpointed)(x[0]), expected[0])
+    np.testing.assert_array_equal(jax.jit(jax.grad(checkpointed))(x[0]), expected[0])
 
 
 def test_keep_freed_memory():

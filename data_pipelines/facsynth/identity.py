@@ -124,36 +124,30 @@ def mean_identity() -> Identity:
     return Identity(*map(jnp.float32, MEAN))
 
 
-def _uniform(key: Array, low: float, high: float) -> Array:
-    return jax.random.uniform(key, (), jnp.float32, low, high)
-
-
 def sample_identity(key: Array) -> Identity:
     """A random person, a pure function of the key."""
-    keys = dict(zip(Identity._fields, jax.random.split(key, len(Identity._fields)), strict=True))
-    values = {
-        name: jnp.float32(mean)
-        + SPREAD.get(name, 0.0) * jax.random.truncated_normal(keys[name], -2.0, 2.0, (), jnp.float32)
-        for name, mean in zip(Identity._fields, MEAN, strict=True)
-    }
-    age = _uniform(keys["age"], 0.0, 1.0) ** 2
-    skin = _uniform(keys["skin"], 0.0, 1.0)
-    skin = 0.24 + 0.52 * (1.0 - (1.0 - skin) ** 1.8)
-    fair = _uniform(keys["hair"], 0.0, 1.0)
-    male = jax.random.bernoulli(keys["beard"], 0.5)
-    hairy = _uniform(keys["moustache"], 0.0, 1.0)
+    n = len(Identity._fields)
+    normal_key, uniform_key = jax.random.split(key)
+    normal = jax.random.truncated_normal(normal_key, -2.0, 2.0, (n,), jnp.float32)
+    spread = jnp.array([SPREAD.get(name, 0.0) for name in Identity._fields], jnp.float32)
+    values = dict(zip(Identity._fields, jnp.array(MEAN, jnp.float32) + spread * normal, strict=True))
+    flat = dict(zip(Identity._fields, jax.random.uniform(uniform_key, (n,), jnp.float32), strict=True))
+
+    age = flat["age"] ** 2
+    skin = 0.24 + 0.52 * (1.0 - (1.0 - flat["skin"]) ** 1.8)
+    male = flat["beard"] < 0.5
     values |= {
         "age": age,
         "skin": skin,
-        "hair": 0.05 + (0.10 + 0.35 * (skin > 0.5)) * fair**2 + 0.25 * (age > 0.75),
+        "hair": 0.05 + (0.10 + 0.35 * (skin > 0.5)) * flat["hair"] ** 2 + 0.25 * (age > 0.75),
         "iris": jnp.clip(values["iris"], 0.06, 0.14 + 0.3 * (skin > 0.5)),
-        "phase": _uniform(keys["phase"], 0.0, 6.28),
-        "glasses": jax.random.bernoulli(keys["glasses"], 0.13).astype(jnp.float32),
-        "beard": male * jnp.clip(4.0 * hairy - 2.9, 0.0, 0.85),
-        "moustache": male * jnp.clip(4.0 * hairy - 2.7, 0.0, 0.85),
-        "hair_long": jnp.where(male, 0.0, jnp.clip(_uniform(keys["hair_long"], -1.0, 1.0) * 3.0, 0.0, 1.0)),
-        "hair_full": _uniform(keys["hair_full"], 0.0, 1.0),
-        "fringe": _uniform(keys["fringe"], 0.0, 1.0) ** 2,
+        "phase": 6.28 * flat["phase"],
+        "glasses": (flat["glasses"] < 0.13).astype(jnp.float32),
+        "beard": male * jnp.clip(4.0 * flat["moustache"] - 2.9, 0.0, 0.85),
+        "moustache": male * jnp.clip(4.0 * flat["moustache"] - 2.7, 0.0, 0.85),
+        "hair_long": jnp.where(male, 0.0, jnp.clip(6.0 * flat["hair_long"] - 3.0, 0.0, 1.0)),
+        "hair_full": flat["hair_full"],
+        "fringe": flat["fringe"] ** 2,
         "hairline": values["hairline"] - 0.06 * male,
         "brow_thick": values["brow_thick"] + jnp.where(male, 0.004, -0.005),
         "taper": values["taper"] + jnp.where(male, -0.02, 0.02),

@@ -35,14 +35,14 @@ def standardised(image: np.ndarray) -> np.ndarray:
     return x / (x.std((1, 2, 3), keepdims=True) + 4.0)
 
 
-def init(key, outputs: int, size: int = 48) -> dict:
+def init(key, outputs: int, width: int = 64, size: int = 48) -> dict:
     """Parameters of the CNN, He-normal."""
     shapes = {
-        "c1": (5, 5, 1, 64),
-        "c2": (5, 5, 64, 128),
-        "c3": (5, 5, 128, 256),
-        "d": ((size // 8) ** 2 * 256, 512),
-        "o": (512, outputs),
+        "c1": (5, 5, 1, width),
+        "c2": (5, 5, width, 2 * width),
+        "c3": (5, 5, 2 * width, 4 * width),
+        "d": ((size // 8) ** 2 * 4 * width, 8 * width),
+        "o": (8 * width, outputs),
     }
     return {
         name: (
@@ -65,12 +65,12 @@ def logits(params: dict, x, drop=None):
     return x @ params["o"][0] + params["o"][1]
 
 
-def train(x: np.ndarray, y: np.ndarray, outputs: int, epochs: int, batch: int = 64):
+def train(x: np.ndarray, y: np.ndarray, outputs: int, epochs: int, width: int, batch: int = 64):
     """Fits the CNN with Adam and a cosine schedule; integer y: softmax, two-dimensional y: sigmoids."""
     steps = len(x) // batch
     schedule = optax.warmup_cosine_decay_schedule(0.0, 8e-4, steps // 2, steps * epochs)
     tx = optax.adam(schedule)
-    params = init(jax.random.key(0), outputs)
+    params = init(jax.random.key(0), outputs, width)
     state = tx.init(params)
 
     @jax.jit
@@ -127,25 +127,26 @@ def linear() -> None:
     print(f"linear: {score:.3f} accuracy, C={best[1]}, {n} images (bar: below 0.70)")
 
 
-def emotion(epochs: int, subjects: int, per_subject: int):
+def emotion(epochs: int, subjects: int, per_subject: int, width: int):
     """Emotions by the CNN."""
     sets = generate(subjects, per_subject)
-    predict = train(standardised(sets["train"]["image"]), sets["train"]["label"], len(CLASSES), epochs)
+    predict = train(standardised(sets["train"]["image"]), sets["train"]["label"], len(CLASSES), epochs, width)
     guess = predict(standardised(sets["test"]["image"])).argmax(1)
     truth = sets["test"]["label"]
     n = len(sets["train"]["label"])
-    print(f"cnn: {(guess == truth).mean():.3f} accuracy, {n} images, {epochs} epochs (bar: at least 0.90)")
+    score = (guess == truth).mean()
+    print(f"cnn: {score:.3f} accuracy, {n} images, {epochs} epochs, width {width} (bar: at least 0.90)")
     for k, name in enumerate(CLASSES):
         row = np.bincount(guess[truth == k], minlength=len(CLASSES))
         print(f"  {name:10s} {row[k] / row.sum():.2f}  {row.tolist()}")
     return predict
 
 
-def units(epochs: int, subjects: int, per_subject: int) -> None:
+def units(epochs: int, subjects: int, per_subject: int, width: int) -> None:
     """Each unit's presence by the CNN, and look-alike pairs where exactly one is there."""
     sets = generate(subjects, per_subject, mode="independent")
     present = {k: (v["aus"] > 0).astype(np.float32) for k, v in sets.items()}
-    predict = train(standardised(sets["train"]["image"]), present["train"], len(AU_NAMES), epochs)
+    predict = train(standardised(sets["train"]["image"]), present["train"], len(AU_NAMES), epochs, width)
     score, truth = predict(standardised(sets["test"]["image"])), present["test"]
     print(
         "  " + " ".join(f"{n} {roc_auc_score(truth[:, i], score[:, i]):.2f}" for i, n in enumerate(AU_NAMES))
@@ -157,18 +158,17 @@ def units(epochs: int, subjects: int, per_subject: int) -> None:
         print(f"units: {a} or {b}: AUC {auc:.3f} on {one.sum()} images (bar: at least 0.90)")
 
 
-def ict(folder: Path, epochs: int, subjects: int, per_subject: int) -> None:
+def ict(folder: Path, epochs: int, subjects: int, per_subject: int, width: int) -> None:
     """A CNN trained on facsynth names the apex frames of the ICT look-alike of CK+."""
-    predict = emotion(epochs, subjects, per_subject)
+    predict = emotion(epochs, subjects, per_subject, width)
     rows = list(csv.DictReader((folder / "truth.csv").open()))
     last = {r["image"].rsplit("/", 1)[0]: r for r in rows if r["emotion"]}
     pictures, labels = [], []
     names = {"happy": "happiness"}
     for r in last.values():
         path = Path(r["image"])
-        take = path.relative_to(path.parents[3]).as_posix()
-        root = folder / path.parents[4] if len(path.parents) > 5 else folder / path.parts[0]
-        points = np.loadtxt(root / "Landmarks" / take.replace(".png", "_landmarks.txt"))
+        marks = folder / path.parts[0] / "Landmarks" / Path(*path.parts[2:])
+        points = np.loadtxt(marks.with_name(f"{marks.stem}_landmarks.txt"))
         left, right = points[:, 0].min(), points[:, 0].max()
         brow, chin = points[17:27, 1].min(), points[6:11, 1].max()
         side = max((right - left) / 0.80, (chin - brow) / 0.68)
@@ -195,8 +195,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--subjects", type=int, default=300)
     parser.add_argument("--per-subject", type=int, default=40)
+    parser.add_argument("--width", type=int, default=64, help="filters of the first block; fewer are faster")
     args = parser.parse_args()
-    size = (args.epochs, args.subjects, args.per_subject)
+    size = (args.epochs, args.subjects, args.per_subject, args.width)
     for check in args.checks:
         if check in ("emotion", "units"):
             globals()[check](*size)

@@ -36,8 +36,8 @@ VARIANTS = (
     Variant("anger", (4, 7, 23), (5, 10, 25), share=0.5),
     Variant("anger", (4, 7, 24), (5, 17), share=0.5),
     Variant("contempt", (14,), one_sided=True),
-    Variant("contempt", (12, 14), one_sided=True, share=0.5),
-    Variant("disgust", (9,), (4, 7, 17, 25)),
+    Variant("contempt", (12, 14), one_sided=True),
+    Variant("disgust", (9,), (7, 17, 25)),
     Variant("disgust", (9, 10), (7, 25)),
     Variant("disgust", (10, 15), (7, 9, 17), share=0.5),
     Variant("fear", (1, 2, 4, 5, 20, 25), (26,)),
@@ -52,9 +52,9 @@ VARIANTS = (
     Variant("surprise", (1, 2, 5, 25, 27)),
 )
 
-MISSED = 0.05  # a core unit is not there
+MISSED = 0.04  # a core unit is not there
 MAYBE = 0.4
-EXTRA = 0.035  # any other unit comes in, faintly
+EXTRA = 0.015  # any other unit comes in, faintly
 INDEPENDENT = 0.2  # presence of each unit in the mode `independent`
 EXCLUDED = ((5, 43), (27, 26), (24, 25), (24, 26), (24, 27))
 """Pairs that cannot be seen together; in the mode `independent` the first gives way."""
@@ -91,9 +91,9 @@ def emotion_aus(key: Array, emotion: Array) -> Array:
     chance = jnp.asarray(_PRESENT)[variant]
     one_sided = jnp.asarray(_ONE_SIDED)[variant]
     present = jax.random.uniform(keys[1], chance.shape) < chance
-    strength = jax.random.uniform(keys[2], (), jnp.float32, 0.55, 1.0)
-    own = jnp.clip(strength * jax.random.uniform(keys[3], chance.shape, jnp.float32, 0.7, 1.3), 0.2, 1.0)
-    own = jnp.where(chance <= EXTRA, 0.12 + 0.5 * (own - 0.2), own)
+    strength = jax.random.uniform(keys[2], (), jnp.float32, 0.65, 1.0)
+    own = jnp.clip(strength * jax.random.uniform(keys[3], chance.shape, jnp.float32, 0.75, 1.25), 0.2, 1.0)
+    own = jnp.where(chance <= EXTRA, 0.12 + 0.35 * (own - 0.2), own)
     side = jax.random.bernoulli(keys[4]).astype(jnp.float32)
     sides = jnp.where(one_sided & (chance > EXTRA)[:, None], jnp.stack([side, 1.0 - side]), 1.0)
     return _lopsided(keys[5], jnp.where(present, own, 0.0)) * sides

@@ -134,7 +134,7 @@ def sample_identity(key: Array) -> Identity:
     flat = dict(zip(Identity._fields, jax.random.uniform(uniform_key, (n,), jnp.float32), strict=True))
 
     age = flat["age"] ** 2
-    skin = 0.24 + 0.52 * (1.0 - (1.0 - flat["skin"]) ** 1.8)
+    skin = 0.28 + 0.48 * (1.0 - (1.0 - flat["skin"]) ** 1.8)
     male = flat["beard"] < 0.5
     values |= {
         "age": age,
@@ -157,7 +157,7 @@ def sample_identity(key: Array) -> Identity:
 
 
 def sample_pose(key: Array, spread: float = 1.0) -> Pose:
-    """A random head pose within about 17 degrees of yaw, 10 of pitch and roll, and a loose crop.
+    """A random head pose within about 15 degrees of yaw, 9 of pitch and roll, and a loose crop.
 
     Args:
       key: PRNG key.
@@ -165,12 +165,12 @@ def sample_pose(key: Array, spread: float = 1.0) -> Pose:
     """
     r = jax.random.uniform(key, (8,), jnp.float32, -1.0, 1.0) * spread
     return Pose(
-        yaw=0.30 * r[0] * jnp.abs(r[0]) ** 0.5,
-        pitch=0.18 * r[1],
-        roll=0.17 * r[2],
-        shift_x=0.11 * r[3],
-        shift_y=0.11 * r[4],
-        scale=1.08 + 0.14 * r[5] if spread else jnp.float32(1.0),
+        yaw=0.27 * r[0] * jnp.abs(r[0]) ** 0.5,
+        pitch=0.15 * r[1],
+        roll=0.15 * r[2],
+        shift_x=0.09 * r[3],
+        shift_y=0.09 * r[4],
+        scale=1.08 + 0.12 * r[5] if spread else jnp.float32(1.0),
         gaze_x=0.6 * r[6] ** 3,
         gaze_y=0.3 * r[7] ** 3,
     )
@@ -184,8 +184,8 @@ def sample_light(key: Array) -> Light:
         elevation=0.05 + 0.75 * r[1],
         strength=0.45 + 0.55 * r[2],
         ambient=0.25 + 0.35 * r[3],
-        exposure=0.75 + 0.5 * r[4],
+        exposure=0.85 + 0.4 * r[4],
         gamma=0.65 + 0.5 * r[5],
         blur=0.6 + 0.6 * r[6] ** 2,
-        noise=0.003 + 0.014 * r[7] ** 2,
+        noise=0.003 + 0.010 * r[7] ** 2,
     )

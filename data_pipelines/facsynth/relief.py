@@ -131,7 +131,7 @@ def skin(who: Identity, shape: Shape, p: Points) -> tuple[Array, Array, Array]:
     r.fold(d, 0.8, -0.5, 0.050, 0.80 * depth)
     # beside and under the lip corner
     dim = of(shape.dimple)
-    r.bump(corner_x + 0.055, corner_y - 0.01, 0.075, 0.105, -0.032 * dim, dark=0.62 * dim)
+    r.bump(corner_x + 0.055, corner_y - 0.01, 0.085, 0.115, -0.036 * dim, dark=0.70 * dim)
     r.bump(corner_x + 0.125, corner_y - 0.02, 0.105, 0.15, 0.024 * dim)
     t = p.y - corner_y
     r.fold(

@@ -141,6 +141,7 @@ def main() -> None:
             f"no such contestant: {', '.join(sorted(unknown))}; there are {', '.join(contestants.ALL)}"
         )
     runs = [(n, b) for b in batches for n in names if n != "keras-auto" or b == 128]
+    load = os.getloadavg()[0]  # above 0.5 or so: others are at work here too
     rounds, missing, versions = [], {}, {}
     for i in range(args.rounds):
         rounds.append({})
@@ -160,8 +161,8 @@ def main() -> None:
                 versions[name] = result["version"]
     print(file=sys.stderr)
     rows = summarise(rounds, batches)
-    about = machine()
-    print(f"{about['cpu']}, {about['cores']} cores, {about['system']}")
+    about = machine() | {"load_before": load, "load_after": os.getloadavg()[0]}
+    print(f"{about['cpu']}, {about['cores']} cores, {about['system']}; load before {load:.1f}")
     print(f"median of {args.rounds} rounds (lowest-highest)")
     print("; ".join(f"{name}: {version}" for name, version in versions.items()))
     print(table(rows))

@@ -8,9 +8,10 @@ def keep_freed_memory() -> bool:
     """Makes the C library keep freed memory for the next allocation instead of giving it back to the system.
 
     XLA on CPU allocates its buffers anew in every step. glibc maps each block above 32 MB afresh, and the
-    kernel then clears it page by page: of a training step of the 5x5 expression network at batch 128 that is
-    about half the time. Call it once, early, in a program that runs steps of one size; the process then holds
-    its peak memory to its end. An accelerator's memory is not touched by this.
+    kernel then clears it page by page. Without that, inference of the 5x5 expression network at batch 128
+    is about 1.5 times as fast and training about 1.1 times (2 busy cores). Call it once, early, in a
+    program that runs steps of one size; the process then holds its peak memory to its end, a quarter to a
+    half more than otherwise. An accelerator's memory is not touched by this.
 
     Returns:
       Whether it took effect; False where the C library is not glibc.

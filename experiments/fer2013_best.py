@@ -1,6 +1,7 @@
 """FER2013 with the paper's network and the best recipe found for it.
 
-    ferjax train --config experiments/fer2013_best.py --workdir runs/fer2013_best --config.data.dir=/path/to/fer2013
+    ferjax train --config experiments/fer2013_best.py --workdir runs/fer2013_best \
+        --config.data.dir=/path/to/fer2013
 """
 
 from ferjax import config

@@ -92,7 +92,9 @@ class Checkpoints:
     def progress(self, step: int) -> dict:
         """The JSON part of a step."""
         with self._reading(step):
-            return self.manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))["progress"]
+            return self.manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))[
+                "progress"
+            ]
 
     def weights(self, step: int, like: dict) -> dict:
         """The weights that evaluation uses: the average where the run kept one.
@@ -107,7 +109,9 @@ class Checkpoints:
         name = "ema" if (self.folder / str(step) / "ema").is_dir() else "params"
         whole = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), like)
         with self._reading(step):
-            return self.manager.restore(step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(whole)}))[name]
+            return self.manager.restore(
+                step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(whole)})
+            )[name]
 
     def close(self) -> None:
         """Waits and lets go of threads."""
@@ -125,7 +129,9 @@ class Checkpoints:
                 )
 
     def _reading(self, step):
-        return _Translate(lambda e: f"checkpoint {self.folder / str(step)} cannot be read: {e}; give another step")
+        return _Translate(
+            lambda e: f"checkpoint {self.folder / str(step)} cannot be read: {e}; give another step"
+        )
 
     def _writing(self, step):
         def words(e):
@@ -159,4 +165,6 @@ def _rank(metrics) -> tuple[float, float]:
 
 def _shapes(tree) -> dict[str, tuple]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves
+    }

@@ -110,7 +110,14 @@ def default() -> ConfigDict:
 
 
 # Keys that may change between a run and its resumption: they do not change what is learned.
-FREE_ON_RESUME = ("name", "data.dir", "data.cache_dir", "input.placement", "input.prefetch", "train.log_every")
+FREE_ON_RESUME = (
+    "name",
+    "data.dir",
+    "data.cache_dir",
+    "input.placement",
+    "input.prefetch",
+    "train.log_every",
+)
 FREE_GROUPS_ON_RESUME = ("checkpoint.", "evaluate.", "parallel.")
 
 
@@ -127,7 +134,9 @@ def load(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
     """
     file = pathlib.Path(path)
     if not file.is_file():
-        raise BadInput(f"config file {path} does not exist; give the path of a file such as experiments/demo.py")
+        raise BadInput(
+            f"config file {path} does not exist; give the path of a file such as experiments/demo.py"
+        )
     spec = importlib.util.spec_from_file_location("ferjax_experiment", file)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -220,7 +229,11 @@ def _rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         one_of("input.placement", "device", "host"),
         at_least("input.prefetch", 1),
         one_of("model.name", "fer_cnn"),
-        ("model.features", len(c.model.features) > 0 and min(c.model.features) > 0, "a tuple of counts above 0"),
+        (
+            "model.features",
+            len(c.model.features) > 0 and min(c.model.features) > 0,
+            "a tuple of counts above 0",
+        ),
         ("model.kernel", c.model.kernel > 0 and c.model.kernel % 2 == 1, "odd and above 0"),
         positive("model.dense"),
         share("model.dropout_conv"),
@@ -235,7 +248,11 @@ def _rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         ("augment.shear", 0 <= c.augment.shear < 45, "at least 0 and below 45"),
         share("augment.contrast"),
         ("augment.erase", 0 <= c.augment.erase <= 1, "in 0..1"),
-        ("augment.erase_area", len(area) == 2 and 0 < area[0] <= area[1] < 1, "(low, high) with 0 < low <= high < 1"),
+        (
+            "augment.erase_area",
+            len(area) == 2 and 0 < area[0] <= area[1] < 1,
+            "(low, high) with 0 < low <= high < 1",
+        ),
         at_least("augment.last_epochs_off", 0),
         share("loss.label_smoothing"),
         one_of("loss.class_weights", "none", "balanced"),
@@ -268,10 +285,8 @@ def _rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
 
 
 def _check_options(data: ConfigDict) -> None:
-    if data.name == "npz":
-        valid = {}
-    else:
-        valid = importlib.import_module(f"data_pipelines.{data.name}").OPTIONS
+    known = data.name != "npz"
+    valid = importlib.import_module(f"data_pipelines.{data.name}").OPTIONS if known else {}
     for key, value in data.options.items():
         if key not in valid:
             near = difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
@@ -351,7 +366,9 @@ def _cast(key: str, value, like):
     else:
         ok = isinstance(value, type(like))
     if not ok:
-        raise BadInput(f"config key {key} is {value!r}; it must be of type {type(like).__name__}, like {like!r}")
+        raise BadInput(
+            f"config key {key} is {value!r}; it must be of type {type(like).__name__}, like {like!r}"
+        )
     return value
 
 

@@ -42,8 +42,12 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     train = verb("train", "train a network, or go on with an interrupted training")
-    train.add_argument("--config", required=True, help="an experiment file; change keys with --config.KEY=VALUE")
-    train.add_argument("--coordinator", help="several processes: host:port of process 0, or auto (SLURM, TPU pods)")
+    train.add_argument(
+        "--config", required=True, help="an experiment file; change keys with --config.KEY=VALUE"
+    )
+    train.add_argument(
+        "--coordinator", help="several processes: host:port of process 0, or auto (SLURM, TPU pods)"
+    )
     train.add_argument("--processes", type=int, default=1, help="with --coordinator: how many")
     train.add_argument("--process", type=int, default=0, help="with --coordinator: which one this is")
 
@@ -108,7 +112,7 @@ def _data(args, overrides) -> int:
     if not args.out:
         raise BadInput("data export needs --out FOLDER")
     arrays.export(arrays.load_parts(config.load(args.name, overrides).data), args.out)
-    print(f"train.npz, select.npz and test.npz are in {args.out}; data.name=npz and data.dir={args.out} reads them")
+    print(f"train.npz, select.npz, test.npz are in {args.out}; data.name=npz, data.dir={args.out} reads them")
     return 0
 
 

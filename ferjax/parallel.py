@@ -35,13 +35,16 @@ class Devices:
         if per_host > local:
             raise BadInput(f"config key parallel.devices is {per_host}; this host has {local}")
         if batch_size % hosts:
-            raise BadInput(f"config key input.batch_size is {batch_size}; it must be a multiple of {hosts} hosts")
+            raise BadInput(
+                f"config key input.batch_size is {batch_size}; it must be a multiple of {hosts} hosts"
+            )
         share = batch_size // hosts
         if not per_host:
             per_host = max(d for d in range(1, local + 1) if share % d == 0)
         if share % per_host:
             raise BadInput(
-                f"config key input.batch_size is {batch_size}; it must be a multiple of {per_host * hosts} devices"
+                f"config key input.batch_size is {batch_size}; it must be a multiple of {per_host * hosts} "
+                "devices"
             )
         self.mode = mode
         self.process, self.processes, self.per_host = jax.process_index(), hosts, per_host
@@ -113,7 +116,9 @@ class Devices:
     def _shard(self, batch):
         if self.processes == 1:
             return jax.device_put(batch, self.split)
-        return jax.tree.map(lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch)
+        return jax.tree.map(
+            lambda a: jax.make_array_from_process_local_data(self.split, np.asarray(a)), batch
+        )
 
     def _gather(self, out):
         """Per-example results of all hosts, as NumPy [b, ...] in the global batch's order."""
@@ -137,7 +142,10 @@ class Devices:
         if self.processes == 1:
             return jax.device_put(arrays, self.replicated)
         whole = jax.tree.map(
-            lambda a: jax.make_array_from_callback(np.shape(a), self.replicated, lambda i, a=a: np.asarray(a)[i]), arrays
+            lambda a: jax.make_array_from_callback(
+                np.shape(a), self.replicated, lambda i, a=a: np.asarray(a)[i]
+            ),
+            arrays,
         )
         return self.to_local(whole)
 

@@ -38,7 +38,9 @@ def lock(workdir: pathlib.Path):
         try:
             fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as e:
-            raise BadInput(f"workdir {workdir} is in use by another ferjax; wait for it or choose another") from e
+            raise BadInput(
+                f"workdir {workdir} is in use by another ferjax; wait for it or choose another"
+            ) from e
         yield
 
 
@@ -55,11 +57,15 @@ def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Part
     differing = config_lib.differences(saved["config"], config_lib.to_json(config))
     if differing:
         words = ", ".join(f"{key} (there {old!r}, now {new!r})" for key, old, new in differing)
-        raise BadInput(f"workdir {workdir} was begun with another config: {words}; use a new --workdir or go back")
+        raise BadInput(
+            f"workdir {workdir} was begun with another config: {words}; use a new --workdir or go back"
+        )
     old = saved.get("run", {}).get("split_hashes", {})
     changed = [name for name, new in split_hashes(parts).items() if old.get(name, new) != new]
     if changed:
-        raise BadInput(f"workdir {workdir} was begun on other data: {', '.join(changed)} changed; use a new --workdir")
+        raise BadInput(
+            f"workdir {workdir} was begun on other data: {', '.join(changed)} changed; use a new --workdir"
+        )
 
 
 def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices) -> None:
@@ -126,7 +132,9 @@ class Log:
         self.files = {n: open(self.workdir / n, "a") for n in ("metrics.jsonl", "timing.jsonl")}
         self.board = SummaryWriter(str(self.workdir / "tensorboard"), purge_step=self.done + 1)
         shown = sys.stderr.isatty()
-        self.bar = tqdm(total=self.steps, initial=self.done, unit="step", disable=not shown, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=self.steps, initial=self.done, unit="step", disable=not shown, dynamic_ncols=True
+        )
         self.plain = not shown
         return self
 
@@ -171,7 +179,9 @@ class Log:
         left = (self.steps - step) / rate
         images = rate * batch_size
         eta = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
-        self._append("timing.jsonl", {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)})
+        self._append(
+            "timing.jsonl", {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)}
+        )
         self.board.add_scalar("speed/images_per_s", images, step)
         self.bar.set_postfix_str(f"loss {loss:.3f}, {images:.0f} images/s, {eta} left")
         if self.plain:

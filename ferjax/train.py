@@ -59,7 +59,9 @@ def init_state(config: ConfigDict, model, image_shape: tuple[int, int, int]) -> 
     )
 
 
-def loss_sums(logits: Array, label: Array, mask: Array, weights: Array, smoothing: float) -> tuple[Array, Array]:
+def loss_sums(
+    logits: Array, label: Array, mask: Array, weights: Array, smoothing: float
+) -> tuple[Array, Array]:
     """Cross-entropy as (sum, count).
 
     Args:
@@ -98,7 +100,7 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
             )
             return sums[0], (sums, metrics.accuracy_sums(logits, batch["label"], batch["mask"]))
 
-        # the local sum is differentiated and the psums stay outside, so that masked and uneven batches are exact
+        # the local sum is differentiated, the psums stay outside: so masked and uneven batches are exact
         gradient, (loss, accuracy) = jax.grad(local_loss, has_aux=True)(state.params)
         gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), AXIS)
         gradient = jax.tree.map(lambda g: g / jnp.maximum(loss[1], 1e-9), gradient)
@@ -152,7 +154,13 @@ class _Loop:
     """One training: what the verbs of the loop share."""
 
     def __init__(self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals):
-        self.config, self.workdir, self.parts, self.devices, self.signals = config, workdir, parts, devices, signals
+        self.config, self.workdir, self.parts, self.devices, self.signals = (
+            config,
+            workdir,
+            parts,
+            devices,
+            signals,
+        )
         run.same_or_refuse(workdir, config, parts)
         split = parts.train
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
@@ -168,7 +176,9 @@ class _Loop:
     def go(self) -> int:
         """Runs to the end or to a signal."""
         config = self.config
-        state = self.devices.init(functools.partial(init_state, config, self.model, self.parts.train.image.shape[1:]))
+        state = self.devices.init(
+            functools.partial(init_state, config, self.model, self.parts.train.image.shape[1:])
+        )
         done = self.checkpoints.last() or 0
         if done:
             parts, self.progress = self.checkpoints.restore(done, self.devices.to_global(state).parts())
@@ -189,22 +199,24 @@ class _Loop:
         config = self.config
         on_device = config.input.placement == "device"
         resident = self.devices.put(input.resident(self.parts.train)) if on_device else {}
-        saved, queue = done, InFlight()
+        saved, queue, every = done, InFlight(), config.checkpoint.every_steps
+        self.signals.defer()
         with contextlib.closing(self._batches(done)) as batches:
-            for done, batch in enumerate(batches, done + 1):
+            for step, batch in enumerate(batches, done + 1):
                 state, sums = self.step(state, batch, resident)
-                self._look(queue.push(done, sums), log)
-                end_of_epoch = done % self.steps_per_epoch == 0
-                every = config.checkpoint.every_steps
-                if end_of_epoch or (every and done % every == 0) or self.signals.caught:
-                    self._look(queue.drain(), log)
+                self._look(queue.push(step, sums), log)
+                stop = self.signals.caught  # read once, so that no step is called saved that is not
+                end_of_epoch = step % self.steps_per_epoch == 0
+                if not (end_of_epoch or stop or (every and step % every == 0)):
+                    continue
+                self._look(queue.drain(), log)
+                rank = None
                 if end_of_epoch:
-                    state, rank = self._end_epoch(state, done, log)
-                if end_of_epoch or (every and done % every == 0) or self.signals.caught:
-                    self._save(state, done, rank if end_of_epoch else None)
-                    saved = done
-                if self.signals.caught:
-                    return state, 128 + self.signals.caught
+                    state, rank = self._end_epoch(state, step, log)
+                self._save(state, step, rank)
+                saved = step
+                if stop:
+                    return state, 128 + stop
         assert saved == self.steps
         return state, 0
 
@@ -225,14 +237,23 @@ class _Loop:
             loss, count = sums["loss"]
             if not math.isfinite(float(loss)):
                 kept = self.checkpoints.last()
-                kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
+                kept = (
+                    "no checkpoint was saved yet"
+                    if kept is None
+                    else f"the last good checkpoint is step {kept}"
+                )
                 o = self.config.optimizer
                 raise BadInput(
                     f"the loss is {float(loss)} at step {step}; {kept} in {self.workdir}; try a lower "
-                    f"optimizer.learning_rate (now {o.learning_rate:g}), optimizer.clip_norm (now {o.clip_norm:g}) = 1, "
-                    "or model.compute_dtype=float32"
+                    f"optimizer.learning_rate (now {o.learning_rate:g}), optimizer.clip_norm=1 (now "
+                    f"{o.clip_norm:g}), or model.compute_dtype=float32"
                 )
-            log.step(step, float(loss / max(count, 1e-9)), self.config.train.log_every, self.config.input.batch_size)
+            log.step(
+                step,
+                float(loss / max(count, 1e-9)),
+                self.config.train.log_every,
+                self.config.input.batch_size,
+            )
 
     def _end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
         """Evaluates on the selecting part, keeps best-so-far and the plateau rule's counters."""
@@ -266,7 +287,8 @@ class _Loop:
         start = f"going on at step {done}" if done else "starting"
         return (
             f"{self.config.name}: {counts}; {weights:,} parameters; {self.devices.describe()}\n"
-            f"epoch selected on {p.selection}; {start} of {self.steps} steps ({self.config.train.epochs} epochs)"
+            f"epoch selected on {p.selection}; {start} of {self.steps} steps "
+            f"({self.config.train.epochs} epochs)"
         )
 
     def _init_params(self):
@@ -283,5 +305,3 @@ class _Loop:
             f"done: {self.steps} steps; best {self.config.train.select_by} on {self.parts.selection} "
             f"{abs(best['best']):.4f} at step {best['best_step']}; weights in {self.workdir / 'checkpoints'}"
         )
-
-

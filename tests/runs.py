@@ -39,7 +39,10 @@ def tiny_split(n: int, seed: int, name: str = "train", size: int = 16) -> Split:
 def write_set(folder, n_train: int = 37) -> str:
     """train.npz, select.npz and test.npz."""
     parts = arrays.Parts(
-        tiny_split(n_train, 0), tiny_split(12, 1, "select"), tiny_split(13, 2, "test"), "the set's select part"
+        tiny_split(n_train, 0),
+        tiny_split(12, 1, "select"),
+        tiny_split(13, 2, "test"),
+        "the set's select part",
     )
     arrays.export(parts, folder)
     return str(folder)
@@ -76,7 +79,9 @@ def ferjax(*args, devices: int = 1, wait: bool = True, **env):
     variables = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
     command = [sys.executable, "-m", "ferjax.main", *map(str, args)]
     if not wait:
-        return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300)
 
 

@@ -16,7 +16,9 @@ def experiment(tmp_path):
 
 
 def test_override_takes_the_type_of_the_key(experiment):
-    c = config.load(experiment, ["optimizer.learning_rate=1", "model.features=(8,16)", "data.dir=some/where", "seed=3"])
+    c = config.load(
+        experiment, ["optimizer.learning_rate=1", "model.features=(8,16)", "data.dir=some/where", "seed=3"]
+    )
     assert c.optimizer.learning_rate == 1.0 and isinstance(c.optimizer.learning_rate, float)
     assert c.model.features == (8, 16)
     assert c.data.dir == "some/where"
@@ -26,7 +28,10 @@ def test_override_takes_the_type_of_the_key(experiment):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("optimizer.learning_rat=1", "unknown config key optimizer.learning_rat; did you mean optimizer.learning_rate?"),
+        (
+            "optimizer.learning_rat=1",
+            "unknown config key optimizer.learning_rat; did you mean optimizer.learning_rate?",
+        ),
         ("optimiser.learning_rate=1", "did you mean optimizer.learning_rate?"),
         ("learning_rate=1", "did you mean optimizer.learning_rate?"),
         ("optimizer.learning_rate=-1", "config key optimizer.learning_rate is -1.0; it must be above 0"),
@@ -73,7 +78,11 @@ def test_a_wrong_file_is_one_line(tmp_path, text, words):
 def test_a_file_that_is_no_config_is_refused(tmp_path):
     with pytest.raises(BadInput, match="does not exist"):
         config.load(str(tmp_path / "absent.py"))
-    for text, words in (("x = (", "line 1"), ("x = 1", "get_config"), ("def get_config(): return 1", "ConfigDict")):
+    for text, words in (
+        ("x = (", "line 1"),
+        ("x = 1", "get_config"),
+        ("def get_config(): return 1", "ConfigDict"),
+    ):
         (tmp_path / "e.py").write_text(text)
         with pytest.raises(BadInput, match=words):
             config.load(str(tmp_path / "e.py"))

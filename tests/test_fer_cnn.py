@@ -22,7 +22,13 @@ def test_the_papers_network_has_the_papers_size():
     model = fer_cnn.build(config.default().model, 8)
     shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 48, 48, 1)))["params"]
     # 5*5*1*64+64, 5*5*64*128+128, 5*5*128*256+256, 6*6*256*512+512, 512*8+8
-    by_hand = {"block1_conv": 1664, "block2_conv": 204928, "block3_conv": 819456, "dense": 4719104, "logits": 4104}
+    by_hand = {
+        "block1_conv": 1664,
+        "block2_conv": 204928,
+        "block3_conv": 819456,
+        "dense": 4719104,
+        "logits": 4104,
+    }
     assert {k: sum(a.size for a in v.values()) for k, v in shapes.items()} == by_hand
     assert sum(by_hand.values()) == 5_749_256
 
@@ -31,7 +37,11 @@ def test_activations_by_name():
     model, params = _small()
     x = jax.random.normal(jax.random.key(1), (2, 12, 12, 1))
     logits, acts = model.apply({"params": params}, x)
-    names = [f"block{i}/{part}" for i in (1, 2) for part in ("conv", "relu", "pool")] + ["dense", "dense/relu", "logits"]
+    names = [f"block{i}/{part}" for i in (1, 2) for part in ("conv", "relu", "pool")] + [
+        "dense",
+        "dense/relu",
+        "logits",
+    ]
     assert list(acts) == names
     assert acts["block1/conv"].shape == (2, 12, 12, 4) and acts["block2/pool"].shape == (2, 3, 3, 6)
     np.testing.assert_array_equal(acts["block2/relu"], np.maximum(acts["block2/conv"], 0))

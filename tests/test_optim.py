@@ -19,7 +19,9 @@ def test_keras_decay():
 
 
 def test_cosine_with_warmup():
-    c = _config(schedule__name="cosine", schedule__warmup_epochs=1.0, train__epochs=11, schedule__final_fraction=0.1)
+    c = _config(
+        schedule__name="cosine", schedule__warmup_epochs=1.0, train__epochs=11, schedule__final_fraction=0.1
+    )
     rate = optim.learning_rate(c, 10)  # warm up over 10 steps, then 100 steps down
     np.testing.assert_allclose(
         [rate(0), rate(9), rate(10), rate(60), rate(110)], [1e-4, 1e-3, 1e-3, 5.5e-4, 1e-4], rtol=1e-5
@@ -52,7 +54,9 @@ def test_against_torch(name):
 
 
 def test_clipping_and_what_decays():
-    c = _config(optimizer__name="sgd", optimizer__clip_norm=1.0, optimizer__momentum=0.0, optimizer__weight_decay=0.5)
+    c = _config(
+        optimizer__name="sgd", optimizer__clip_norm=1.0, optimizer__momentum=0.0, optimizer__weight_decay=0.5
+    )
     params = {"kernel": jnp.ones((1, 2)), "bias": jnp.ones(2)}
     transform = optim.transform(c)
     gradient = {"kernel": jnp.array([[3.0, 0.0]]), "bias": jnp.array([4.0, 0.0])}

@@ -125,7 +125,9 @@ def test_plateau_lowers_the_rate_and_the_counters_are_saved(data_dir, tmp_path):
     train.train(runs.tiny_config(data_dir, train__epochs=4, **changes), str(tmp_path / "whole"))
     lines = [json.loads(line) for line in (tmp_path / "whole/metrics.jsonl").read_text().splitlines()]
     rates = [line["learning_rate"] for line in lines if line["split"] == "train"]
-    np.testing.assert_allclose(rates, [1e-6, 1e-6, 5e-7, 2.5e-7], rtol=1e-5)  # nothing learned: halved each epoch
+    np.testing.assert_allclose(
+        rates, [1e-6, 1e-6, 5e-7, 2.5e-7], rtol=1e-5
+    )  # nothing learned: halved each epoch
     train.train(runs.tiny_config(data_dir, train__epochs=2, **changes), str(tmp_path / "two"))
     train.train(runs.tiny_config(data_dir, train__epochs=4, **changes), str(tmp_path / "two"))
     assert (tmp_path / "two/metrics.jsonl").read_bytes() == (tmp_path / "whole/metrics.jsonl").read_bytes()
@@ -197,7 +199,9 @@ def test_views_average_probabilities(data_dir, tmp_path):
 
 def test_a_diverging_loss_stops_with_what_to_try(data_dir, tmp_path):
     c = runs.tiny_config(data_dir, optimizer__learning_rate=1e30, train__epochs=5)
-    with pytest.raises(BadInput, match=r"the loss is (nan|inf) at step \d+; .*try a lower optimizer.learning_rate"):
+    with pytest.raises(
+        BadInput, match=r"the loss is (nan|inf) at step \d+; .*try a lower optimizer.learning_rate"
+    ):
         train.train(c, str(tmp_path))
 
 

@@ -1,13 +1,14 @@
 """The expression CNN of Breuer & Kimmel 2017 on FER2013, with the paper's recipe.
 
-Paper (as commonly quoted): 72.1 % accuracy on FER2013. Network and recipe: three 5x5 blocks (64, 128, 256), hidden
-layer 512, dropout 0.25 and 0.5, Adam 1e-3 with Keras' decay 1e-5, flips and affine maps.
+Paper (as commonly quoted): 72.1 % accuracy on FER2013. Network and recipe: three 5x5 blocks (64, 128, 256),
+hidden layer 512, dropout 0.25 and 0.5, Adam 1e-3 with Keras' decay 1e-5, flips and affine maps.
 
     ferjax train --config experiments/breuer2017/fer2013.py --workdir runs/breuer2017_fer2013 \
         --config.data.dir=/path/to/fer2013
 
-Where PrivateTest is on disk, PublicTest selects the epoch and PrivateTest is reported once; elsewhere a hashed tenth
-of Training selects and PublicTest is reported. The README says what it reached, on what, in what time.
+Where PrivateTest is on disk, PublicTest selects the epoch and PrivateTest is reported once; elsewhere a
+hashed tenth of Training selects and PublicTest is reported. The README says what it reached,
+on what, in what time.
 """
 
 from ferjax import config

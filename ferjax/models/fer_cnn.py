@@ -1,6 +1,6 @@
-"""The expression CNN of Breuer & Kimmel 2017: three blocks of 5x5 convolution, ReLU, 2x2 max pool; one hidden layer.
+"""The expression CNN of Breuer & Kimmel 2017: three convolution blocks, one hidden layer.
 
-At 48x48x1 and 8 outputs: 5,749,256 parameters.
+A block is a 5x5 convolution, ReLU and 2x2 max pool. At 48x48x1 and 8 outputs: 5,749,256 parameters.
 """
 
 from collections.abc import Callable, Sequence
@@ -72,7 +72,15 @@ class FerCnn(nn.Module):
         x = x.astype(self.dtype)
         for i, features in enumerate(self.features, 1):
             block = f"block{i}"
-            x = Conv(features, self.kernel, self.conv, self.kernel_init, self.dtype, self.param_dtype, name=f"{block}_conv")(x)
+            x = Conv(
+                features,
+                self.kernel,
+                self.conv,
+                self.kernel_init,
+                self.dtype,
+                self.param_dtype,
+                name=f"{block}_conv",
+            )(x)
             acts[f"{block}/conv"] = x
             x = acts[f"{block}/relu"] = self.relu(x)
             x = acts[f"{block}/pool"] = max_pool_2x2(x)

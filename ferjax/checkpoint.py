@@ -1,12 +1,14 @@
 """The only room that imports Orbax: what is saved, when it goes away, how it comes back.
 
-A checkpoint `W/checkpoints/<step>` holds `params` (the weights), `ema` (their average, where that is on), `rest`
-(optimizer, counters, running sums) and `progress` (JSON: best so far, plateau counters). Orbax writes into a
-temporary folder and renames it, so that one killed half-way is never taken for a whole one.
+A checkpoint `W/checkpoints/<step>` holds `params` (the weights), `ema` (their average, where that is on),
+`rest` (optimizer, counters, running sums) and `progress` (JSON: best so far, plateau counters). Each is made
+and unmade by a rename: written into a temporary folder first, moved to `old/` before it is deleted. So a
+folder that has a step's name is whole, wherever a run was killed.
 """
 
 import logging
 import pathlib
+import shutil
 
 import jax
 import numpy as np
@@ -17,6 +19,8 @@ from data_pipelines import BadInput
 
 logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells a page about each save
 
+OLD = "old"  # checkpoints on their way out
+
 
 class Checkpoints:
     """The checkpoints of one workdir.
@@ -25,10 +29,14 @@ class Checkpoints:
       workdir: the run's folder.
       keep: latest ones kept; the best by validation is kept beside them.
       read_only: never write, for evaluation.
+      main: whether this process deletes (the first of several).
+    Raises:
+      BadInput: the folder cannot be read or written.
     """
 
-    def __init__(self, workdir, keep: int = 1, read_only: bool = False):
+    def __init__(self, workdir, keep: int = 1, read_only: bool = False, main: bool = True):
         self.folder = pathlib.Path(workdir).absolute() / "checkpoints"
+        self.read_only, self.sweeps = read_only, main and not read_only
         keep_policy = policies.AnyPreservationPolicy(
             [
                 policies.LatestN(n=keep),
@@ -41,22 +49,24 @@ class Checkpoints:
             cleanup_tmp_directories=not read_only,
             read_only=read_only,
             create=not read_only,
+            todelete_subdir=None if read_only else OLD,
         )
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("params", "ema", "rest")}
-        self.manager = ocp.CheckpointManager(
-            self.folder, options=options, item_handlers={**handlers, "progress": ocp.JsonCheckpointHandler()}
-        )
+        handlers["progress"] = ocp.JsonCheckpointHandler()
+        self._sweep()
+        with _Translate(lambda e: f"checkpoints in {self.folder} cannot be opened: {e}; mend its rights"):
+            self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
     def last(self) -> int | None:
-        """The newest complete step, or None."""
+        """The newest step, perhaps still being written, or None."""
         return self.manager.latest_step()
 
     def steps(self) -> list[int]:
-        """All complete steps."""
-        return list(self.manager.all_steps())
+        """All complete steps, in order."""
+        return sorted(self.manager.all_steps())
 
     def save(self, step: int, state: dict, progress: dict, rank: float | None) -> None:
-        """Starts writing one checkpoint; returns once the state has been copied.
+        """Starts writing one checkpoint; returns once the state has been copied, or cannot change any more.
 
         Args:
           step: its name.
@@ -70,12 +80,19 @@ class Checkpoints:
         args = ocp.args.Composite(**items, progress=ocp.args.JsonSave(progress))
         metrics = None if rank is None else {"rank": float(rank), "step": step}
         with self._writing(step):
+            self.manager.wait_until_finished()
+            self._sweep()
             self.manager.save(step, args=args, metrics=metrics, force=True)
 
     def wait(self) -> None:
         """Blocks until what was saved is on disk; raises as `save`."""
         with self._writing(None):
             self.manager.wait_until_finished()
+        self._sweep()
+
+    def _sweep(self) -> None:
+        if self.sweeps:
+            shutil.rmtree(self.folder / OLD, ignore_errors=True)
 
     def restore(self, step: int, like: dict) -> tuple[dict, dict]:
         """State and progress of a step, on the devices of `like` (arrays that give shape, type and place).
@@ -92,9 +109,8 @@ class Checkpoints:
     def progress(self, step: int) -> dict:
         """The JSON part of a step."""
         with self._reading(step):
-            return self.manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))[
-                "progress"
-            ]
+            out = self.manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore()))
+        return out["progress"]
 
     def weights(self, step: int, like: dict) -> dict:
         """The weights that evaluation uses: the average where the run kept one.
@@ -109,36 +125,53 @@ class Checkpoints:
         name = "ema" if (self.folder / str(step) / "ema").is_dir() else "params"
         whole = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), like)
         with self._reading(step):
-            return self.manager.restore(
-                step, args=ocp.args.Composite(**{name: ocp.args.StandardRestore(whole)})
-            )[name]
+            args = ocp.args.Composite(**{name: ocp.args.StandardRestore(whole)})
+            return self.manager.restore(step, args=args)[name]
 
     def close(self) -> None:
-        """Waits and lets go of threads."""
-        self.manager.close()
+        """Waits and lets go of threads. Does not raise: what went wrong is what `wait` raises."""
+        try:
+            self.manager.close()
+        except Exception as e:
+            logging.getLogger(__name__).debug("closing checkpoints: %s", e)
 
     def _same_model(self, step, params) -> None:
         with self._reading(step):
             saved = _shapes(self.manager.item_metadata(step)["params"])
+            if not saved:
+                raise ValueError("there are no weights in it")
         wanted = _shapes(params)
         for name in sorted(saved.keys() | wanted.keys()):
             if saved.get(name) != wanted.get(name):
+                there, here = saved.get(name, "absent"), wanted.get(name, "absent")
                 raise BadInput(
-                    f"checkpoint {self.folder / str(step)} is of another model: {name} is "
-                    f"{saved.get(name, 'absent')} there and {wanted.get(name, 'absent')} in this config's network"
+                    f"checkpoint {self.folder / str(step)} is of another model: {name} is {there} there and "
+                    f"{here} in this config's network; use the config.json that it was trained with"
                 )
 
+    def _on_disk(self) -> list[int]:
+        return sorted(int(p.name) for p in self.folder.glob("[0-9]*") if p.name.isdigit())
+
     def _reading(self, step):
-        return _Translate(
-            lambda e: f"checkpoint {self.folder / str(step)} cannot be read: {e}; give another step"
-        )
+        def words(e):
+            others = [s for s in self._on_disk() if s != step]
+            if self.read_only:
+                listed = ", ".join(map(str, others))
+                mend = f"give another --checkpoint: {listed or 'there is none; train again'}"
+            else:
+                then = f"go on from step {others[-1]}" if others else "start anew"
+                mend = f"delete that folder, and the same command will {then}"
+            return f"checkpoint {self.folder / str(step)} cannot be read: {e}; {mend}"
+
+        return _Translate(words)
 
     def _writing(self, step):
         def words(e):
             what = "a checkpoint" if step is None else f"checkpoint {step}"
-            kept = self.last()
-            kept = "none is complete yet" if kept is None else f"the last complete one is step {kept}"
-            return f"could not write {what} under {self.folder}: {e}; free some space there or mend its rights ({kept})"
+            kept = self._on_disk()
+            kept = f"the last complete one is step {kept[-1]}" if kept else "none is complete yet"
+            mend = "free some space there or mend its rights, and give the same command again"
+            return f"could not write {what} under {self.folder}: {e}; {kept}; {mend}"
 
         return _Translate(words)
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
 from data_pipelines.split import hash_rows
-from ferjax import checkpoint, metrics, results
+from ferjax import checkpoint, files, metrics, results
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
@@ -21,7 +21,7 @@ SHIFT = 2 / 48  # of the side: how far the shifted views move
 
 
 def views_of(images: jax.Array, views: int) -> list[jax.Array]:
-    """Test-time views of [b, h, w, c]: as it is; mirrored; and shifted by `SHIFT` to four sides, mirrored or not."""
+    """Test-time views of [b, h, w, c]: as it is, mirrored, shifted by `SHIFT` to four sides and both."""
     if views == 1:
         return [images]
     step = max(1, round(SHIFT * images.shape[1]))
@@ -84,14 +84,18 @@ def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     label, probability = label[known], probability[known].astype(np.float64)
     counts = metrics.confusion(label, probability.argmax(1), probability.shape[1])
     loss = -np.log(np.maximum(probability[np.arange(len(label)), label], 1e-12)).mean()
-    return {"loss": float(loss), "accuracy": float(metrics.accuracy(counts)), "uf1": float(metrics.uf1(counts))}
+    return {
+        "loss": float(loss),
+        "accuracy": float(metrics.accuracy(counts)),
+        "uf1": float(metrics.uf1(counts)),
+    }
 
 
 def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> list[pathlib.Path]:
     """Evaluates a run's checkpoint on one part of its data and writes W/results/<split>.json, .csv, .png.
 
-    Where some of its images stand in an earlier part too, as in FER2013's published split, the numbers without them
-    are written as well, as <split>_without_duplicates.
+    Where some of its images stand in an earlier part too, as in FER2013's published split, the numbers
+    without them are written as well, as <split>_without_duplicates.
 
     Args:
       workdir: of a training.
@@ -118,7 +122,9 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
     try:
         step = _step(checkpoints, which)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *chosen.image.shape[1:])))["params"]
+        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *chosen.image.shape[1:])))[
+            "params"
+        ]
         params = devices.put(checkpoints.weights(step, shapes))
     finally:
         checkpoints.close()
@@ -128,7 +134,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
         "last": "nothing: the last step",
     }.get(which, "nothing: a step asked for")
 
-    def write(name: str, rows: np.ndarray, notes=()) -> pathlib.Path:
+    def write(name: str, rows: np.ndarray, notes=(), companions=None) -> pathlib.Path:
         part = chosen if len(rows) == len(chosen) else chosen.take(rows)
         scores = metrics.classification(
             part.label, probability[rows], part.classes, part.subject, config.evaluate.bootstrap, config.seed
@@ -147,16 +153,17 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
             device=devices.describe(),
             views=config.evaluate.views,
             notes=notes,
+            companions=companions,
         )
 
-    paths = [write(split, np.arange(len(chosen)))]
+    rows = results.predictions(chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
+    beside = {"_predictions.csv": rows, "_worst.npz": files.npz_bytes(_worst(chosen, probability))}
+    paths = [write(split, np.arange(len(chosen)), companions=beside)]
     fresh = np.flatnonzero(~seen_before(parts, split))
     if 0 < len(fresh) < len(chosen):
         gone = len(chosen) - len(fresh)
-        note = f"{gone} images are left out that are, pixel for pixel, also in a part used for training or selection"
+        note = f"{gone} images are left out that are also, pixel for pixel, in a part trained or selected on"
         paths.append(write(f"{split}_without_duplicates", fresh, [note]))
-    results.write_predictions(workdir, split, chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
-    _write_worst(workdir / "results" / f"{split}_worst.npz", chosen, probability)
     return paths
 
 
@@ -172,7 +179,9 @@ def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:
     for text in overrides:
         if not text.startswith(("data.", "evaluate.", "parallel.")):
             key = text.partition("=")[0]
-            raise BadInput(f"--config.{key} cannot change after training; only data, evaluate and parallel can")
+            raise BadInput(
+                f"--config.{key} cannot change after training; only data, evaluate and parallel can"
+            )
     with config.unlocked():
         config_lib.apply_overrides(config, overrides)
     config_lib.check(config)
@@ -182,31 +191,30 @@ def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:
 def _step(checkpoints: checkpoint.Checkpoints, which: str) -> int:
     last = checkpoints.last()
     if last is None:
-        raise BadInput(f"{checkpoints.folder} holds no complete checkpoint; train first, or wait for the first one")
+        raise BadInput(
+            f"{checkpoints.folder} holds no complete checkpoint; train first, or wait for the first one"
+        )
     if which == "last":
         return last
     if which == "best":
         best = checkpoints.progress(last)["best_step"]
-        return last if best is None else best
+        which = str(last if best is None else best)
     steps = checkpoints.steps()
     if not which.isdigit() or int(which) not in steps:
-        raise BadInput(f"--checkpoint {which} is not there; give best, last, or one of {sorted(steps)}")
+        raise BadInput(f"checkpoint {which} is not there; give --checkpoint last, or one of {steps}")
     return int(which)
 
 
-def _write_worst(path: pathlib.Path, split: arrays.Split, probability: np.ndarray) -> None:
+def _worst(split: arrays.Split, probability: np.ndarray) -> dict[str, np.ndarray]:
     """The surest mistakes, as pictures for the report."""
     predicted = probability.argmax(1)
     wrong = np.flatnonzero((predicted != split.label) & (split.label >= 0))
     sure = probability[wrong, predicted[wrong]]
     rows = wrong[np.argsort(-sure, kind="stable")][:WORST]
-    new = path.with_name(path.name + ".new.npz")
-    np.savez(
-        new,
-        image=split.image[rows],
-        label=split.label[rows],
-        predicted=predicted[rows],
-        confidence=probability[rows, predicted[rows]],
-        id=split.id[rows],
-    )
-    new.replace(path)
+    return {
+        "image": split.image[rows],
+        "label": split.label[rows],
+        "predicted": predicted[rows],
+        "confidence": probability[rows, predicted[rows]],
+        "id": split.id[rows],
+    }

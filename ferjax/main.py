@@ -2,37 +2,51 @@
 
 import argparse
 import os
+import signal
 import sys
 
+import ferjax
 from data_pipelines import BadInput
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb; a user's mistake is one line on stderr and status 2."""
-    argv = sys.argv[1:] if argv is None else argv
-    args, rest = _parser().parse_known_args(argv)
     try:
-        overrides = _overrides(args.verb, rest)
-        return VERBS[args.verb](args, overrides) or 0
+        args, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
+        return VERBS[args.verb](args, _overrides(args.verb, rest)) or 0
     except BadInput as e:
-        print(f"ferjax: {e}", file=sys.stderr)
-        return 2
+        return _say(str(e))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as e:
         where = f"{e.filename}: " if e.filename else ""
-        print(f"ferjax: {where}{e.strerror or e}; mend that and run the same command again", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("ferjax: stopped; what was saved before is whole", file=sys.stderr)
-        return 130
+        return _say(f"{where}{e.strerror or e}; mend that and run the same command again")
+    except KeyboardInterrupt as e:
+        number = signal.Signals(e.args[0] if e.args else signal.SIGINT)
+        return _say(f"stopped by {number.name}; what was saved before is whole", 128 + number)
+    except (MemoryError, RuntimeError) as e:  # XLA's errors are RuntimeErrors
+        if not (isinstance(e, MemoryError) or "RESOURCE_EXHAUSTED" in str(e)):
+            raise
+        sizes = "input.batch_size (train) or evaluate.batch_size, or set input.placement=host"
+        return _say(f"out of memory: {str(e) or 'the host is full'}; lower {sizes}")
+
+
+def _say(text: str, status: int = 2) -> int:
+    line = " ".join(text.split())
+    print(f"ferjax: {line if len(line) < 1000 else line[:1000] + ' ...'}", file=sys.stderr)
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """Mistakes as one line."""
+
+    def error(self, message):
+        raise BadInput(f"{message}; see {self.prog} --help")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ferjax", description=__import__("ferjax").__doc__, allow_abbrev=False
-    )
+    parser = _Parser(prog="ferjax", description=ferjax.__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     def verb(name, text, workdir=True):
@@ -67,10 +81,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _overrides(verb: str, rest: list[str]) -> list[str]:
-    out = []
-    for text in rest:
+    """--config.a.b=value and --config.a.b value, as "a.b=value"."""
+    out, rest = [], list(rest)
+    while rest:
+        text = rest.pop(0)
         if not text.startswith("--config.") or verb == "report":
             raise BadInput(f"unknown argument {text}; see ferjax {verb} --help")
+        if "=" not in text and rest and not rest[0].startswith("--"):
+            text += "=" + rest.pop(0)
         out.append(text.removeprefix("--config."))
     return out
 

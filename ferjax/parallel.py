@@ -77,8 +77,8 @@ class Devices:
         """
         donated = (0,) if donate else ()
 
-        # An argument without leaves shifts pmap's in_axes: the batch's last leaf would reach every device whole
-        # (jax 0.10 and 0.11). So resident, which may be {}, always travels with a scalar.
+        # An argument without leaves shifts in_axes of pmap: the last leaf of the batch would come whole to
+        # all devices (jax 0.10 and 0.11). So resident, which may be {}, always travels with a scalar.
         def body(state, batch, resident):
             return step(state, batch, resident[0])
 

@@ -1,21 +1,17 @@
 """The one result schema, and how a workdir describes itself. docs/results.md shows an example of each file.
 
-Reads and writes files only: no JAX, no model. What is written is complete or not there at all (a temporary
-file, then a rename). NaN is null in JSON and empty in CSV.
+Reads and writes files only: no JAX, no model.
 """
 
 from __future__ import annotations
 
-import csv
 import datetime
 import difflib
 import functools
 import hashlib
 import importlib.metadata
-import io
 import json
 import math
-import os
 import pathlib
 import platform
 import re
@@ -25,6 +21,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_pipelines import BadInput
+from ferjax import files
 
 SCHEMA, RUN_SCHEMA = "ferjax/result/1", "ferjax/run/1"
 PACKAGES = ("ferjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections",
@@ -72,10 +69,12 @@ def write_result(
     views: int = 1,
     notes: Sequence[str] = (),
     figure: bool = True,
+    companions: Mapping[str, bytes] | None = None,
 ) -> pathlib.Path:
     """Writes W/results/<name>.json, .csv (one row a metric) and .png (the confusion matrix).
 
-    Git revision, versions and time are added here. The JSON comes last, after its companions.
+    Git revision, versions and time are added here. All files are written, or none; a JSON that is there has
+    the companions that belong to it.
 
     Args:
       workdir: W.
@@ -92,6 +91,7 @@ def write_result(
       views: test-time views averaged per image.
       notes: sentences that a reader of the numbers should see.
       figure: draw the .png (needs matplotlib).
+      companions: further files, what follows <name> in the file's name -> content.
     Returns:
       The path of the JSON.
     Raises:
@@ -127,56 +127,52 @@ def write_result(
         "created": now(),
         "notes": notes,
     }
-    return save_result(workdir, result, figure)
+    return save_result(workdir, result, figure, companions)
 
 
-def save_result(workdir, result: Mapping, figure: bool = True) -> pathlib.Path:
+def save_result(
+    workdir, result: Mapping, figure: bool = True, companions: Mapping[str, bytes] | None = None
+) -> pathlib.Path:
     """Writes a result that is a dict already (a pooled one, say); else as `write_result`."""
-    result = _plain(result)
+    result = files.plain(result)
     name = result.get("name")
     check_result(result, f"result {name!r}")
     folder = pathlib.Path(workdir) / "results"
     rows = [["metric", "value", "low", "high", "n", "reason"]]
     rows += [[key, *(m[v] for v in _METRIC), m.get("reason", "")] for key, m in result["metrics"].items()]
-    write_file(folder / f"{name}.csv", _csv(rows))
+    contents = {folder / f"{name}{end}": data for end, data in (companions or {}).items()}
+    contents[folder / f"{name}.csv"] = files.csv_bytes(rows)
     if figure and result["confusion"] is not None:
-        from ferjax.report.figure import (
-            confusion_png,
-        )  # matplotlib is slow to import, and only figures need it
+        # matplotlib is slow to import, and only figures need it
+        from ferjax.report.figure import confusion_png
 
-        write_file(folder / f"{name}.png", confusion_png(result))
-    write_file(folder / f"{name}.json", _json(result))
+        contents[folder / f"{name}.png"] = confusion_png(result)
+    contents[folder / f"{name}.json"] = files.json_bytes(result)
+    files.write_together(contents)
     return folder / f"{name}.json"
 
 
-def write_predictions(workdir, name: str, id, subject, label, probability, classes) -> pathlib.Path:
-    """Writes W/results/<name>_predictions.csv: id, subject, label, predicted, p(class) for each class.
+def predictions(id, subject, label, probability, classes) -> bytes:
+    """A csv of id, subject, label, predicted, p(class) for each class; a result's "_predictions.csv".
 
     Args:
-      workdir: W.
-      name: of the result.
       id: [n] str, the Split's ids.
       subject: [n] str, "" where unknown.
       label: [n] int, index into classes; -1 is written as "".
       probability: [n, k]; the prediction is the argmax.
       classes: k names.
-    Returns:
-      The path.
     Raises:
       ValueError: shapes that do not fit.
-      BadInput: the file cannot be written.
     """
     probability, names = np.asarray(probability, np.float64), [*classes, ""]
     n = len(id)
     if not n == len(subject) == len(label) or probability.shape != (n, len(classes)):
         shapes = f"{n} ids, {len(subject)} subjects, {len(label)} labels, probability {probability.shape}"
-        raise ValueError(f"predictions of {name}: {shapes} and {len(classes)} classes do not fit together")
+        raise ValueError(f"predictions: {shapes} and {len(classes)} classes do not fit together")
     rows = [["id", "subject", "label", "predicted", *(f"p({c})" for c in classes)]]
     for i, p in enumerate(probability):
         rows.append([id[i], subject[i], names[int(label[i])], names[p.argmax()], *(f"{v:.6g}" for v in p)])
-    path = pathlib.Path(workdir) / "results" / f"{name}_predictions.csv"
-    write_file(path, _csv(rows))
-    return path
+    return files.csv_bytes(rows)
 
 
 def words(result) -> str:
@@ -247,7 +243,7 @@ def read_result(path) -> dict:
     Raises:
       BadInput: the file is missing, not JSON, or does not follow the schema.
     """
-    result = _read_json(pathlib.Path(path))
+    result = files.read_json(pathlib.Path(path))
     try:
         check_result(result, str(path))
     except ValueError as error:
@@ -335,12 +331,12 @@ def describe_run(workdir, config, splits: Mapping[str, str], devices: str, **mor
     start |= {"devices": devices, "host": platform.platform(), "versions": versions(), **more}
     path = workdir / "run.json"
     if path.exists():
-        run = _read_json(path)
+        run = files.read_json(path)
         run["resumed"] = [*run.get("resumed", []), start]
     else:
         run = {"schema": RUN_SCHEMA, **start, "split_hashes": dict(splits), "resumed": []}
-    write_file(workdir / "config.json", _json(_config(config)))
-    write_file(path, _json(_plain(run)))
+    files.write(workdir / "config.json", files.json_bytes(_config(config)))
+    files.write(path, files.json_bytes(files.plain(run)))
 
 
 def read_workdir(workdir, strict: bool = True) -> dict:
@@ -368,37 +364,14 @@ def read_workdir(workdir, strict: bool = True) -> dict:
             problems[name] = str(error).removeprefix(f"{folder / name}: ")
             return None
 
-    out = {key: attempt(f"{key}.json", _read_json, strict) or {} for key in ("config", "run")}
+    out = {key: attempt(f"{key}.json", files.read_json, strict) or {} for key in ("config", "run")}
     for key in ("metrics", "timing"):
-        out[key], problem = read_lines(folder / f"{key}.jsonl")
+        out[key], problem = files.read_lines(folder / f"{key}.jsonl")
         problems |= {f"{key}.jsonl": problem} if problem else {}
     paths = sorted((folder / "results").glob("*.json"), key=_test_first)
     found = {path.stem: attempt(f"results/{path.name}", read_result) for path in paths}
     out["results"] = {name: result for name, result in found.items() if result is not None}
     return out | {"problems": problems}
-
-
-def read_lines(path) -> tuple[list[dict], str]:
-    """JSON lines of a file, and "" or what is wrong; broken lines (a killed writer's last) are left out."""
-    path = pathlib.Path(path)
-    if not path.exists():
-        return [], "missing"
-    try:
-        texts = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        return [], f"cannot be read: {error}"
-    lines, broken = [], []
-    for number, text in enumerate(texts, 1):
-        try:
-            line = json.loads(text) if text.strip() else None
-        except json.JSONDecodeError:
-            line = text
-        if isinstance(line, dict):
-            lines.append(line)
-        elif line is not None:
-            broken.append(number)
-    many = f"s, the first is line {broken[0]}" if len(broken) > 1 else f", line {broken[0]}" if broken else ""
-    return lines, f"left out {len(broken)} unreadable line{many}" if broken else ""
 
 
 def _test_first(path: pathlib.Path) -> tuple:
@@ -410,19 +383,6 @@ def _expect(value, types, nullable: bool, key: str, where: str) -> None:
     if not (good or (nullable and value is None)):
         wanted = " or ".join([t.__name__ for t in types] + ["null"] * nullable)
         raise ValueError(f"{where}: {key} is {value!r:.60}, not {wanted}")
-
-
-def _plain(value):
-    """NumPy scalars and arrays, tuples and paths as what JSON knows; NaN and infinities as None."""
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, os.PathLike) else value
 
 
 def _config(config, key: str = "config"):
@@ -442,50 +402,3 @@ def _config(config, key: str = "config"):
     ):
         return config
     raise ValueError(f"{key} is {config!r:.60}, which a JSON file cannot hold")
-
-
-def _json(value) -> bytes:
-    """Indented JSON; a list or object of plain values, if short, stays on one line."""
-
-    def one_line(match: re.Match) -> str:
-        line = match[1] + re.sub(r"\n\s+", " ", match[2]) + match[3]
-        return line if len(line) <= 120 else match[0]
-
-    text = json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False)
-    return (re.sub(r"([\[{])\n\s+([^\[\]{}]*?)\n\s*([\]}])", one_line, text) + "\n").encode()
-
-
-def _csv(rows) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def write_file(path: pathlib.Path, data: bytes) -> None:
-    """Writes the whole file or nothing; BadInput where it cannot be written."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(part, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be written: {error.strerror or error}; free space or choose another "
-                       "workdir") from None  # fmt: skip
-
-
-def _read_json(path: pathlib.Path) -> dict:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BadInput(f"{path}: missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: cannot be read as JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise BadInput(f"{path}: holds no JSON object")
-    return value

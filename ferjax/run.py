@@ -6,16 +6,20 @@ import json
 import os
 import pathlib
 import signal
+import socket
+import struct
 import sys
 import time
 
 from ml_collections import ConfigDict
-from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from data_pipelines import BadInput, arrays
 from ferjax import config as config_lib
-from ferjax import results
+from ferjax import files, results
 
 
 def open_workdir(path: str) -> pathlib.Path:
@@ -24,8 +28,10 @@ def open_workdir(path: str) -> pathlib.Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-{os.getpid()}"
-        probe.write_bytes(b"\0" * 4096)
-        probe.unlink()
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as e:
         raise BadInput(f"workdir {folder} cannot be written: {e.strerror}; choose another --workdir") from e
     return folder
@@ -52,7 +58,11 @@ def split_hashes(parts: arrays.Parts) -> dict[str, str]:
 def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts) -> None:
     """BadInput where the workdir was begun with another config or other data, naming what differs."""
     saved = results.read_workdir(workdir)
-    if not saved.get("config"):
+    if not saved["config"]:
+        if any((workdir / "checkpoints").glob("[0-9]*")):
+            raise BadInput(
+                f"workdir {workdir} has checkpoints and no config.json; put it back or choose another workdir"
+            )
         return
     differing = config_lib.differences(saved["config"], config_lib.to_json(config))
     if differing:
@@ -60,7 +70,7 @@ def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Part
         raise BadInput(
             f"workdir {workdir} was begun with another config: {words}; use a new --workdir or go back"
         )
-    old = saved.get("run", {}).get("split_hashes", {})
+    old = saved["run"].get("split_hashes", {})
     changed = [name for name, new in split_hashes(parts).items() if old.get(name, new) != new]
     if changed:
         raise BadInput(
@@ -82,14 +92,18 @@ def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, dev
 
 
 class Signals:
-    """Catches SIGTERM and Ctrl-C once; a second one ends the process as usual."""
+    """Catches SIGTERM and Ctrl-C; a second one ends the process as usual.
 
-    def __enter__(self):
-        self.caught = 0
+    While a run is set up there is nothing to save, and a signal raises KeyboardInterrupt with its number at
+    once. After `defer` it is only noted in `caught`, for the loop to save and stop.
+    """
+
+    def __enter__(self):  # noqa: D105
+        self.caught, self.deferred = 0, False
         self.before = {s: signal.signal(s, self._catch) for s in (signal.SIGTERM, signal.SIGINT)}
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_):  # noqa: D105
         self._restore()
 
     @property
@@ -97,9 +111,15 @@ class Signals:
         """Of the signal caught."""
         return signal.Signals(self.caught).name
 
+    def defer(self) -> None:
+        """From here on the loop looks at `caught`."""
+        self.deferred = True
+
     def _catch(self, number, _frame):
         self.caught = number
         self._restore()
+        if not self.deferred:
+            raise KeyboardInterrupt(number)
 
     def _restore(self):
         for s, handler in self.before.items():
@@ -109,8 +129,8 @@ class Signals:
 class Log:
     """metrics.jsonl, timing.jsonl, TensorBoard events and the progress bar.
 
-    metrics.jsonl holds nothing that depends on the clock, and is cut back to the restored step, so that a resumed
-    run leaves the same bits as an uninterrupted one.
+    metrics.jsonl holds nothing that depends on the clock, and is cut back to the restored step, so that a
+    resumed run leaves the same bits as an uninterrupted one.
 
     Args:
       workdir: the run's folder.
@@ -118,19 +138,22 @@ class Log:
       steps: of the whole run.
       steps_per_epoch: for the epoch shown.
       main: False writes and shows nothing (other processes of the run).
+    Raises:
+      BadInput: on entering and in every method: a file cannot be written.
     """
 
     def __init__(self, workdir: pathlib.Path, done: int, steps: int, steps_per_epoch: int, main: bool = True):
         self.workdir, self.steps, self.steps_per_epoch, self.main = workdir, steps, steps_per_epoch, main
         self.done, self.mark, self.clock = done, done, None
 
-    def __enter__(self):
+    def __enter__(self):  # noqa: D105
         if not self.main:
             return self
+        self.files = {}
         for name in ("metrics.jsonl", "timing.jsonl"):
-            cut_back(self.workdir / name, self.done)
-        self.files = {n: open(self.workdir / n, "a") for n in ("metrics.jsonl", "timing.jsonl")}
-        self.board = SummaryWriter(str(self.workdir / "tensorboard"), purge_step=self.done + 1)
+            files.cut_back(self.workdir / name, self.done)
+            self.files[name] = files.Appended(self.workdir / name)
+        self.board = _Board(self.workdir / "tensorboard", self.done + 1)
         shown = sys.stderr.isatty()
         self.bar = tqdm(
             total=self.steps, initial=self.done, unit="step", disable=not shown, dynamic_ncols=True
@@ -138,7 +161,7 @@ class Log:
         self.plain = not shown
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_):  # noqa: D105
         if self.main:
             self.bar.close()
             self.board.close()
@@ -167,44 +190,50 @@ class Log:
         if not self.main:
             return
         self._append("metrics.jsonl", line)
-        words = "  ".join(f"{k} {v:.4g}" for k, v in line.items() if isinstance(v, float))
+        numbers = {k: v for k, v in line.items() if isinstance(v, float)}
+        words = "  ".join(f"{k} {v:.4g}" for k, v in numbers.items())
         self.say(f"epoch {line['epoch']:>3}  {line['split']:<6}  {words}")
-        for k, v in line.items():
-            if isinstance(v, float):
-                self.board.add_scalar(f"{line['split']}/{k}", v, line["step"])
-        self.board.flush()
+        self.board.write({f"{line['split']}/{k}": v for k, v in numbers.items()}, line["step"])
         self.clock = None if line["split"] == "select" else self.clock
 
     def _speed(self, step: int, loss: float, rate: float, batch_size: int) -> None:
         left = (self.steps - step) / rate
         images = rate * batch_size
         eta = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
-        self._append(
-            "timing.jsonl", {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)}
-        )
-        self.board.add_scalar("speed/images_per_s", images, step)
+        line = {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)}
+        self._append("timing.jsonl", line)
+        self.board.write({"speed/images_per_s": images}, step)
         self.bar.set_postfix_str(f"loss {loss:.3f}, {images:.0f} images/s, {eta} left")
         if self.plain:
             self.say(f"step {step}/{self.steps}  loss {loss:.3f}  {images:.0f} images/s  {eta} left")
 
     def _append(self, name: str, line: dict) -> None:
-        f = self.files[name]
-        f.write(json.dumps(line) + "\n")
-        f.flush()
+        self.files[name].write(json.dumps(line).encode() + b"\n")
 
 
-def cut_back(path: pathlib.Path, step: int) -> None:
-    """Removes lines of later steps, and a last line cut short by a crash, from a JSON-lines file."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            ok = json.loads(line)["step"] <= step
-        except (json.JSONDecodeError, KeyError, TypeError):
-            ok = False
-        if ok:
-            kept.append(line + "\n")
-    new = path.with_name(path.name + ".new")
-    new.write_text("".join(kept))
-    os.replace(new, path)
+class _Board:
+    """TensorBoard scalars, written at once: tensorboardX's own writer has a thread that hangs on a full disk.
+
+    Args:
+      folder: for the event files, one per start.
+      purge_step: TensorBoard hides what earlier starts wrote from this step on.
+    """
+
+    def __init__(self, folder: pathlib.Path, purge_step: int):
+        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
+        self.file = files.Appended(folder / name)
+        self._write(file_version="brain.Event:2")
+        self._write(step=purge_step, session_log=SessionLog(status=SessionLog.START))
+
+    def write(self, values: dict[str, float], step: int) -> None:
+        for name, value in values.items():
+            self._write(step=step, summary=scalar(name, value))
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _write(self, **fields) -> None:
+        data = Event(wall_time=time.time(), **fields).SerializeToString()
+        size = struct.pack("<Q", len(data))
+        parts = size, struct.pack("<I", masked_crc32c(size)), data, struct.pack("<I", masked_crc32c(data))
+        self.file.write(b"".join(parts))

@@ -170,7 +170,7 @@ class _Loop:
         step = make_train_step(config, self.model, self.steps_per_epoch, weights)
         self.step = devices.compile(step, donate=True)
         self.predictor = evaluate.Predictor(config, self.model, devices, views=1)
-        self.checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep)
+        self.checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep, main=devices.main)
         self.progress = {"best": None, "best_step": None, "wait": 0}
 
     def go(self) -> int:
@@ -236,24 +236,18 @@ class _Loop:
         for step, sums in finished:
             loss, count = sums["loss"]
             if not math.isfinite(float(loss)):
-                kept = self.checkpoints.last()
-                kept = (
-                    "no checkpoint was saved yet"
-                    if kept is None
-                    else f"the last good checkpoint is step {kept}"
-                )
-                o = self.config.optimizer
-                raise BadInput(
-                    f"the loss is {float(loss)} at step {step}; {kept} in {self.workdir}; try a lower "
-                    f"optimizer.learning_rate (now {o.learning_rate:g}), optimizer.clip_norm=1 (now "
-                    f"{o.clip_norm:g}), or model.compute_dtype=float32"
-                )
-            log.step(
-                step,
-                float(loss / max(count, 1e-9)),
-                self.config.train.log_every,
-                self.config.input.batch_size,
-            )
+                raise self._diverged(f"the loss is {float(loss)} at step {step}")
+            mean = float(loss / max(count, 1e-9))
+            log.step(step, mean, self.config.train.log_every, self.config.input.batch_size)
+
+    def _diverged(self, what: str) -> BadInput:
+        kept = self.checkpoints.last()
+        kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
+        o = self.config.optimizer
+        return BadInput(
+            f"{what}; {kept} in {self.workdir}; try a lower optimizer.learning_rate (now {o.learning_rate:g}), "
+            f"optimizer.clip_norm=1 (now {o.clip_norm:g}), or model.compute_dtype=float32"
+        )
 
     def _end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
         """Evaluates on the selecting part, keeps best-so-far and the plateau rule's counters."""
@@ -278,6 +272,8 @@ class _Loop:
         return state, rank
 
     def _save(self, state: TrainState, done: int, rank: float | None) -> None:
+        if not all(np.isfinite(a).all() for a in jax.tree.leaves(jax.device_get(state.params))):
+            raise self._diverged(f"the weights are not finite after step {done}")
         self.checkpoints.save(done, self.devices.to_global(state).parts(), self.progress, rank)
 
     def _opening(self, done: int) -> str:

@@ -59,18 +59,16 @@ def test_a_result_and_its_companions(scores, tmp_path):
     assert sorted(p.name for p in path.parent.iterdir()) == ["test.csv", "test.json", "test.png"]
 
 
-def test_predictions(tmp_path):
+def test_predictions():
     probability = [[0.1, 0.9], [0.7, 0.3]]
-    path = results.write_predictions(
-        tmp_path, "test", ["a,b", 'c"d'], ["s1", ""], [1, -1], probability, ("joy", "fear")
-    )
-    assert list(csv.reader(path.read_text().splitlines())) == [
+    text = results.predictions(["a,b", 'c"d'], ["s1", ""], [1, -1], probability, ("joy", "fear")).decode()
+    assert list(csv.reader(text.splitlines())) == [
         ["id", "subject", "label", "predicted", "p(joy)", "p(fear)"],
         ["a,b", "s1", "fear", "fear", "0.1", "0.9"],
         ['c"d', "", "", "joy", "0.7", "0.3"],
     ]
     with pytest.raises(ValueError, match="do not fit together"):
-        results.write_predictions(tmp_path, "test", ["a"], ["s"], [0], probability, ("joy", "fear"))
+        results.predictions(["a"], ["s"], [0], probability, ("joy", "fear"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import pathlib
 
 from data_pipelines import BadInput
-from ferjax import results
+from ferjax import files, results
 from ferjax.report.page import page
 
 
@@ -29,5 +29,5 @@ def write_report(workdir, faces: bool = True) -> pathlib.Path:
             f"{path}: nothing of a run in it (config.json, run.json, metrics.jsonl, results/*.json)"
         )
     out = path / "report" / "index.html"
-    results.write_file(out, page(path, said, faces).encode())
+    files.write(out, page(path, said, faces).encode())
     return out

@@ -130,6 +130,11 @@ def balanced_weights(label: np.ndarray, classes: int, kind: str) -> np.ndarray:
     return (counts.sum() / (present * np.count_nonzero(counts))).astype(np.float32)
 
 
+@jax.jit
+def _finite(tree) -> Array:
+    return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]).all()
+
+
 def train(config: ConfigDict, workdir: str) -> int:
     """Trains, or goes on where an interrupted run stopped.
 
@@ -210,6 +215,8 @@ class _Loop:
                 if not (end_of_epoch or stop or (every and step % every == 0)):
                     continue
                 self._look(queue.drain(), log)
+                if not _finite(state):
+                    raise self._diverged(f"the weights are not finite after step {step}")
                 rank = None
                 if end_of_epoch:
                     state, rank = self._end_epoch(state, step, log)
@@ -245,8 +252,9 @@ class _Loop:
         kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
         o = self.config.optimizer
         return BadInput(
-            f"{what}; {kept} in {self.workdir}; try a lower optimizer.learning_rate (now {o.learning_rate:g}), "
-            f"optimizer.clip_norm=1 (now {o.clip_norm:g}), or model.compute_dtype=float32"
+            f"{what}; {kept} in {self.workdir}; try a lower optimizer.learning_rate (now "
+            f"{o.learning_rate:g}), optimizer.clip_norm=1 (now {o.clip_norm:g}), or "
+            "model.compute_dtype=float32"
         )
 
     def _end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
@@ -272,8 +280,6 @@ class _Loop:
         return state, rank
 
     def _save(self, state: TrainState, done: int, rank: float | None) -> None:
-        if not all(np.isfinite(a).all() for a in jax.tree.leaves(jax.device_get(state.params))):
-            raise self._diverged(f"the weights are not finite after step {done}")
         self.checkpoints.save(done, self.devices.to_global(state).parts(), self.progress, rank)
 
     def _opening(self, done: int) -> str:

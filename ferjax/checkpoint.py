@@ -9,6 +9,7 @@ folder that has a step's name is whole, wherever a run was killed.
 import logging
 import pathlib
 import shutil
+import sys
 
 import jax
 import numpy as np
@@ -17,9 +18,19 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from data_pipelines import BadInput
 
-logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells a page about each save
+# Orbax tells a page about each save, and with tracebacks what is raised here as one line
+logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
 OLD = "old"  # checkpoints on their way out
+
+
+def _unraisable(said, others=sys.unraisablehook) -> None:
+    """Drops what tensorstore says, in a traceback, of a loop that Orbax closed when another write failed."""
+    if str(said.exc_value) != "Event loop is closed":
+        others(said)
+
+
+sys.unraisablehook = _unraisable
 
 
 class Checkpoints:
@@ -46,14 +57,13 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=keep_policy,
             best_fn=_rank,
-            cleanup_tmp_directories=not read_only,
             read_only=read_only,
             create=not read_only,
             todelete_subdir=None if read_only else OLD,
         )
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("params", "ema", "rest")}
         handlers["progress"] = ocp.JsonCheckpointHandler()
-        self._sweep()
+        self._sweep("*.orbax-checkpoint-tmp*")
         with _Translate(lambda e: f"checkpoints in {self.folder} cannot be opened: {e}; mend its rights"):
             self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 
@@ -90,9 +100,10 @@ class Checkpoints:
             self.manager.wait_until_finished()
         self._sweep()
 
-    def _sweep(self) -> None:
+    def _sweep(self, unfinished: str = "") -> None:
         if self.sweeps:
-            shutil.rmtree(self.folder / OLD, ignore_errors=True)
+            for folder in [self.folder / OLD, *(self.folder.glob(unfinished) if unfinished else ())]:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def restore(self, step: int, like: dict) -> tuple[dict, dict]:
         """State and progress of a step, on the devices of `like` (arrays that give shape, type and place).

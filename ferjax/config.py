@@ -324,7 +324,7 @@ def from_json(saved: Mapping) -> ConfigDict:
             parent = parent.get(g, ConfigDict()) if isinstance(parent, ConfigDict) else ConfigDict()
         if key not in reference and groups != ["data", "options"]:
             raise BadInput(_unknown(key))
-        parent[leaf] = tuple(value) if isinstance(value, list) else value
+        parent[leaf] = _cast(key, value, reference[key]) if key in reference else value
     check(config)
     return config.lock()
 

@@ -252,8 +252,8 @@ class _Loop:
         kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
         o = self.config.optimizer
         return BadInput(
-            f"{what}; {kept} in {self.workdir}; try a lower optimizer.learning_rate (now "
-            f"{o.learning_rate:g}), optimizer.clip_norm=1 (now {o.clip_norm:g}), or "
+            f"{what}; {kept} in {self.workdir}; try in another --workdir: a lower optimizer.learning_rate "
+            f"(now {o.learning_rate:g}), optimizer.clip_norm=1 (now {o.clip_norm:g}), or "
             "model.compute_dtype=float32"
         )
 

@@ -93,7 +93,7 @@ def test_the_best_and_the_last_are_kept(opened, tmp_path):
 
 def test_a_checkpoint_is_moved_away_before_it_is_deleted(opened, tmp_path, monkeypatch):
     """As a process leaves it that is killed before, or while, it deletes."""
-    monkeypatch.setattr(Checkpoints, "_sweep", lambda self: None)
+    monkeypatch.setattr(Checkpoints, "_sweep", lambda *_: None)
     c = opened()
     for step in (1, 2):
         c.save(step, _state(step), {"best_step": None}, None)

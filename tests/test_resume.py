@@ -29,7 +29,7 @@ ADAM = (
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Data, config and a cache of compiled steps, so that the many starts are short."""
+    """Data and config. The many starts are short because compiled steps are kept, see conftest."""
     folder = tmp_path_factory.mktemp("resume")
     runs.write_config(folder / "experiment.py", runs.write_set(folder / "set", n_train=200))
     return folder
@@ -43,12 +43,8 @@ class Run:
         command = ("train", "--config", place / "experiment.py", "--workdir", self.workdir)
         self.words = (*command, f"--config.train.epochs={passes}", *SLOW, *words)
         self.env = {"devices": devices}
-        if cache:
-            self.env |= {
-                "JAX_COMPILATION_CACHE_DIR": str(place / "compiled"),
-                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-            }
+        if not cache:
+            self.env["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
     def start(self):
         return runs.ferjax(*self.words, wait=False, **self.env)

@@ -200,7 +200,8 @@ def test_views_average_probabilities(data_dir, tmp_path):
 def test_a_diverging_loss_stops_with_what_to_try(data_dir, tmp_path):
     c = runs.tiny_config(data_dir, optimizer__learning_rate=1e30, train__epochs=5)
     with pytest.raises(
-        BadInput, match=r"the loss is (nan|inf) at step \d+; .*try a lower optimizer.learning_rate"
+        BadInput,
+        match=r"the loss is (nan|inf) at step \d+; .*try in another --workdir: a lower optimizer",
     ):
         train.train(c, str(tmp_path))
 

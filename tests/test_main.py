@@ -362,7 +362,9 @@ def test_a_loss_that_is_not_finite(capsys, place, tmp_path):
     """Here the very first update overflows; what it made must not be saved, though its loss was finite."""
     words = ("learning_rate=3e38", "weight_decay=10.0")
     words = [f"--config.optimizer.{word}" for word in words] + ["--config.checkpoint.every_steps=1"]
-    line = refused(capsys, _train(place, tmp_path, *words), "the weights are not finite after step 1", before=SAYS)
+    line = refused(
+        capsys, _train(place, tmp_path, *words), "the weights are not finite after step 1", before=SAYS
+    )
     assert "no checkpoint was saved yet" in line and "a lower optimizer.learning_rate (now 3e+38)" in line
     assert not any(p.name.isdigit() for p in (tmp_path / "checkpoints").iterdir())
 

@@ -2,7 +2,7 @@
 
     make demo
 
-facsynth's 300 people with 40 pictures each, divided by person; the network and blocks of Breuer & Kimmel
+facsynth's faces, 600 people with 40 pictures each, divided by person; the network and blocks of Breuer & Kimmel
 2017. Six minutes on two CPU cores.
 """
 
@@ -14,8 +14,10 @@ def get_config():
     c = config.default()
     c.name = "demo: emotions of the built-in faces"
     c.data.name = "facsynth"
+    c.data.options.n_subjects = 600
+    c.data.options.images_per_subject = 40
     c.input.batch_size = 64
-    c.train.epochs = 8
+    c.train.epochs = 5
 
     c.model.normalise = "standardise"  # light varies from picture to picture
     c.model.init = "he_normal"

@@ -14,6 +14,7 @@ from ferjax import checkpoint, files, metrics, results
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
+from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
 WORST = 24  # mistakes shown in the report
@@ -107,6 +108,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     Raises:
       BadInput: nothing to evaluate there, or no such split or step.
     """
+    keep_freed_memory()
     started = time.monotonic()
     workdir = pathlib.Path(workdir)
     saved = results.read_workdir(workdir)

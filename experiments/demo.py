@@ -2,8 +2,8 @@
 
     make demo
 
-facsynth's faces, 600 people with 40 pictures each, divided by person; the network and blocks of Breuer & Kimmel
-2017. Six minutes on two CPU cores.
+facsynth's faces, 600 people with 40 pictures each, divided by person; the network and blocks of Breuer &
+Kimmel 2017. Six minutes on two CPU cores.
 """
 
 from ferjax import config

@@ -1,6 +1,7 @@
 """The command line: verbs and flags, nothing else."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from data_pipelines import BadInput
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb; a user's mistake is one line on stderr and status 2."""
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     try:
         args, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
         return VERBS[args.verb](args, _overrides(args.verb, rest)) or 0

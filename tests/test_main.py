@@ -114,7 +114,9 @@ def test_an_override_may_stand_apart(capsys, place, tmp_path):
 def _csv(folder, change):
     folder.mkdir()
     line = "0," + " ".join(["7"] * 48 * 48) + ","
-    text = "emotion,pixels,Usage\n" + "".join(f"{line}{u}\n" for u in ("Training", "PublicTest") * 30)
+    text = "emotion,pixels,Usage\n" + "".join(
+        f"{line}{u}\n" for u in ("Training", "PublicTest", "PrivateTest") * 20
+    )
     (folder / "fer2013.csv").write_text(change(text))
 
 
@@ -451,8 +453,12 @@ def test_a_full_disk_in_evaluation(trained):
 
 
 def test_a_mistake_in_a_process_of_its_own(place, tmp_path):
-    done = runs.ferjax(*_train(place, tmp_path, "--config.data.dir=gone"))
+    """Findings about the data come first, a line each, and nothing of what the libraries tell."""
+    _csv(tmp_path / "set", str)
+    words = ("data.name=fer2013", f"data.dir={tmp_path / 'set'}", f"data.cache_dir={tmp_path}")
+    argv = _train(place, tmp_path / "w", *(f"--config.{word}" for word in words))
+    done = runs.ferjax(*argv, "--config.parallel.devices=3")
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.splitlines() == [done.stderr.strip()] and done.stderr.startswith(
-        "ferjax: data.dir: 'gone'"
-    )
+    *found, last = done.stderr.splitlines()
+    assert last.startswith("ferjax: ") and "parallel.devices is 3" in last
+    assert found and [line for line in found if not line.startswith("WARNING: fer2013 ")] == []

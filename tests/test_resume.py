@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import runs
 
-from ferjax import checkpoint
+from ferjax import checkpoint, train
 
 PASS = 13  # steps of 16 images, a last one of 8
 SLOW = ("--config.data.image_size=48", "--config.model.features=(8,8)")  # a few hundredths of a second a step
@@ -170,3 +170,18 @@ def test_stopped_by_a_signal(place, number, devices):
     assert f"stopped by {number.name} at step {step} of {run.steps}; saved in {run.folder}" in said
     assert "the same command goes on from there" in said and "Traceback" not in said
     assert run.finish().bits() == whole.bits()
+
+
+def test_going_on_with_other_devices(place, tmp_path):
+    """The number of devices, and how they are driven, may change between starts."""
+
+    def go(name, passes, devices, mode="pmap"):
+        changes = {"train__epochs": passes, "parallel__devices": devices, "parallel__mode": mode}
+        train.train(runs.tiny_config(str(place / "set"), **changes), str(tmp_path / name))
+        return runs.weights(tmp_path / name)
+
+    go("run", 1, 8)
+    go("run", 2, 2, "shard_map")
+    a, b = go("run", 3, 1), go("whole", 3, 1)
+    for name in b:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-4, atol=2e-6, err_msg=name)

@@ -79,10 +79,7 @@ def intensity_sheet(size: int = 104) -> Image.Image:
     """Action units from absent to E, one a row."""
     names = [n for n in AU_NAMES if n not in ("AU25", "AU43")]
     levels = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-    rows = [
-        faces(PEOPLE[k % 5], [au_vector(**{n: v}) for v in levels], size)
-        for k, n in enumerate(names)
-    ]
+    rows = [faces(PEOPLE[k % 5], [au_vector(**{n: v}) for v in levels], size) for k, n in enumerate(names)]
     columns = ["absent", *"ABCDE"]
     half = (len(rows) + 1) // 2
     left, right = sheet(rows[:half], columns, names[:half]), sheet(rows[half:], columns, names[half:])

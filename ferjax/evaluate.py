@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
 from data_pipelines.split import hash_rows
-from ferjax import checkpoint, files, metrics, results
+from ferjax import checkpoint, files, metrics, results, run
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
@@ -96,7 +96,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     """Evaluates a run's checkpoint on one part of its data and writes W/results/<split>.json, .csv, .png.
 
     Where some of its images stand in an earlier part too, as in FER2013's published split, the numbers
-    without them are written as well, as <split>_without_duplicates.
+    without them are written as well, as <split>_without_duplicates. Checkpoints other than the best have
+    results of their own name, <split>_last or <split>_step<n>; a second evaluation replaces the first.
 
     Args:
       workdir: of a training.
@@ -119,7 +120,10 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     config = _with_overrides(config_lib.from_json(saved["config"]), overrides)
     parts = arrays.load_parts(config.data)
     chosen = getattr(parts, split)
-    devices = Devices(config.parallel.mode, config.evaluate.batch_size, config.parallel.devices)
+    notes = _same_data(workdir, saved["run"].get("split_hashes", {}), run.split_hashes(parts), split)
+    if not (chosen.label >= 0).any():
+        raise BadInput(f"{chosen.name}: no image has a known label, so there is nothing to score")
+    devices = Devices(config.parallel.mode, None, config.parallel.devices)
     model = fer_cnn.build(config.model, len(chosen.classes))
     checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
     try:
@@ -131,10 +135,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     finally:
         checkpoints.close()
     probability = Predictor(config, model, devices, config.evaluate.views)(params, chosen)
-    selected = {
-        "best": f"{config.train.select_by} on {parts.selection}",
-        "last": "nothing: the last step",
-    }.get(which, "nothing: a step asked for")
+    selection = saved["run"].get("selection", parts.selection)
+    selected = {"best": f"{config.train.select_by} on {selection}", "last": "nothing: the last step"}
 
     def write(name: str, rows: np.ndarray, notes=(), companions=None) -> pathlib.Path:
         part = chosen if len(rows) == len(chosen) else chosen.take(rows)
@@ -148,7 +150,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
             split=part.name,
             split_hash=part.hash,
             config=config_lib.to_json(config),
-            selected_on=selected,
+            selected_on=selected.get(which, "nothing: a step asked for"),
             checkpoint_step=step,
             seed=config.seed,
             wall_time_s=time.monotonic() - started,
@@ -160,13 +162,35 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
 
     rows = results.predictions(chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
     beside = {"_predictions.csv": rows, "_worst.npz": files.npz_bytes(_worst(chosen, probability))}
-    paths = [write(split, np.arange(len(chosen)), companions=beside)]
-    fresh = np.flatnonzero(~seen_before(parts, split))
+    name = split if which == "best" else f"{split}_last" if which == "last" else f"{split}_step{step}"
+    seen = seen_before(parts, split)
+    fresh = np.flatnonzero(~seen)
+    if seen.any():
+        share = "every one" if not len(fresh) else f"{seen.sum()} of {len(seen)}"
+        notes.append(f"{share} of these images is also, pixel for pixel, in a part trained or selected on")
+    paths = [write(name, np.arange(len(chosen)), notes, beside)]
+    without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
-        gone = len(chosen) - len(fresh)
-        note = f"{gone} images are left out that are also, pixel for pixel, in a part trained or selected on"
-        paths.append(write(f"{split}_without_duplicates", fresh, [note]))
+        note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
+        paths.append(write(without, fresh, [note]))
+    else:
+        for stale in (workdir / "results").glob(f"{without}.*"):
+            stale.unlink()
     return paths
+
+
+def _same_data(workdir, begun: dict, now: dict, split: str) -> list[str]:
+    """Notes on what changed; BadInput where it is the data that the weights were trained or selected on."""
+    changed = [part for part in ("train", "select") if begun.get(part, now[part]) != now[part]]
+    if changed:
+        raise BadInput(
+            f"{workdir} was trained on other data: {' and '.join(changed)} changed since, so that what is "
+            "tested cannot be told from what was trained on; give data.dir and the other keys of data as in "
+            "training"
+        )
+    if begun.get(split, now[split]) != now[split]:
+        return [f"the {split} part is not the one that was on disk when training began"]
+    return []
 
 
 def seen_before(parts: arrays.Parts, part: str) -> np.ndarray:

@@ -24,24 +24,27 @@ class Devices:
 
     Args:
       mode: "pmap" or "shard_map".
-      batch_size: examples a step over all hosts; it must divide evenly among the devices.
+      batch_size: examples a step over all hosts, which must divide evenly among the devices; None: the
+        caller rounds it to fit.
       per_host: devices of this host to use; 0 takes as many as divide the batch.
     Raises:
       BadInput: more devices asked for than there are, or a batch that does not divide among them.
     """
 
-    def __init__(self, mode: str, batch_size: int, per_host: int = 0):
+    def __init__(self, mode: str, batch_size: int | None, per_host: int = 0):
         local, hosts = jax.local_device_count(), jax.process_count()
         if per_host > local:
             raise BadInput(f"config key parallel.devices is {per_host}; this host has {local}")
-        if batch_size % hosts:
-            raise BadInput(
-                f"config key input.batch_size is {batch_size}; it must be a multiple of {hosts} hosts"
-            )
-        share = batch_size // hosts
+        share = local if batch_size is None else batch_size // hosts
         if not per_host:
             per_host = max(d for d in range(1, local + 1) if share % d == 0)
-        if share % per_host:
+        if mode == "pmap" and hosts > 1 and per_host != local:
+            raise BadInput(
+                f"config key parallel.mode is pmap, which on several hosts uses all {local} devices of each; "
+                f"set parallel.devices=0 and input.batch_size to a multiple of {local * hosts}, or "
+                "parallel.mode=shard_map"
+            )
+        if batch_size is not None and batch_size % (per_host * hosts):
             raise BadInput(
                 f"config key input.batch_size is {batch_size}; it must be a multiple of {per_host * hosts} "
                 "devices"
@@ -57,7 +60,7 @@ class Devices:
     @property
     def main(self) -> bool:
         """Whether this process writes files."""
-        return self.process == 0
+        return is_main()
 
     def describe(self) -> str:
         """Words for the run's description, such as "8 x cpu, pmap"."""
@@ -129,7 +132,7 @@ class Devices:
         return out if self.mode != "pmap" else jax.tree.map(self._unstack, out)
 
     def _unstack(self, a):
-        lead = a.ndim - (a.ndim - (3 if self.processes > 1 else 2))
+        lead = 3 if self.processes > 1 else 2  # hosts, devices of each, examples of each
         return a.reshape(-1, *a.shape[lead:])
 
     def init(self, make: Callable):
@@ -194,6 +197,11 @@ def connect(coordinator: str, processes: int, process: int) -> None:
         jax.distributed.initialize(coordinator, processes, process)
     else:
         jax.distributed.initialize()
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes files."""
+    return jax.process_index() == 0
 
 
 def _of_process(process: int) -> list:

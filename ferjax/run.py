@@ -106,11 +106,6 @@ class Signals:
     def __exit__(self, *_):  # noqa: D105
         self._restore()
 
-    @property
-    def name(self) -> str:
-        """Of the signal caught."""
-        return signal.Signals(self.caught).name
-
     def defer(self) -> None:
         """From here on the loop looks at `caught`."""
         self.deferred = True

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import math
 import pathlib
+import signal
 
 import flax.struct
 import jax
@@ -17,7 +18,7 @@ from ferjax import checkpoint, evaluate, metrics, optim, run
 from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
-from ferjax.parallel import AXIS, Devices, InFlight
+from ferjax.parallel import AXIS, Devices, InFlight, is_main
 
 Array = jax.Array
 
@@ -88,7 +89,7 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
 
     def train_step(state: TrainState, batch: dict, resident: dict) -> tuple[TrainState, dict]:
         if resident:
-            batch = input.gather(resident, batch)
+            batch = {**batch, **input.gather(resident, batch)}
         keys = jax.vmap(jax.random.split)(example_keys(config.seed, state.step, batch["id"]))
         images = augment(batch["image"], keys[:, 0], config.augment, state.step < plain_from)
         images = normalise(images, config.model.normalise)
@@ -109,12 +110,15 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
         params = jax.tree.map(lambda p, s: p - (lr * s).astype(p.dtype), state.params, step)
         sums = {"loss": loss, "accuracy": accuracy}
         fresh = state.step % steps_per_epoch == 0
+        total = jax.tree.map(lambda old, new: jnp.where(fresh, 0, old) + new, state.sums, sums)
+        if "stop" in batch:
+            sums["stop"] = (jax.lax.psum(jnp.sum(batch["stop"]), AXIS), jnp.ones(()))
         state = state.replace(
             step=state.step + 1,
             params=params,
             ema=optim.ema(state.ema, params, config.optimizer.ema_decay, state.step) if state.ema else {},
             opt_state=opt_state,
-            sums=jax.tree.map(lambda old, new: jnp.where(fresh, 0, old) + new, state.sums, sums),
+            sums=total,
         )
         return state, sums
 
@@ -148,7 +152,7 @@ def train(config: ConfigDict, workdir: str) -> int:
     """
     keep_freed_memory()
     workdir = run.open_workdir(workdir)
-    alone = run.lock(workdir) if jax.process_index() == 0 else contextlib.nullcontext()
+    alone = run.lock(workdir) if is_main() else contextlib.nullcontext()
     with alone, run.Signals() as signals:
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
@@ -167,6 +171,12 @@ class _Loop:
             signals,
         )
         run.same_or_refuse(workdir, config, parts)
+        for split in (parts.train, parts.select):
+            if not (split.label >= 0).any():
+                raise BadInput(
+                    f"{split.name}: no image has a known label, so there is no emotion to learn "
+                    "(facsynth: set data.options.mode=emotion)"
+                )
         split = parts.train
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
@@ -208,11 +218,19 @@ class _Loop:
         self.signals.defer()
         with contextlib.closing(self._batches(done)) as batches:
             for step, batch in enumerate(batches, done + 1):
+                if (
+                    self.devices.processes > 1
+                ):  # all must stop at the same step: who was told tells the others
+                    batch["stop"] = np.full(len(batch["mask"]), bool(self.signals.caught))
                 state, sums = self.step(state, batch, resident)
-                self._look(queue.push(step, sums), log)
-                stop = self.signals.caught  # read once, so that no step is called saved that is not
+                finished = queue.push(step, sums)
                 end_of_epoch = step % self.steps_per_epoch == 0
-                if not (end_of_epoch or stop or (every and step % every == 0)):
+                due = end_of_epoch or (every and step % every == 0)
+                if due:
+                    finished += queue.drain()
+                self._look(finished, log)
+                stop = self._told(finished)  # read once, so that no step is called saved that is not
+                if not (due or stop):
                     continue
                 self._look(queue.drain(), log)
                 if not _finite(state):
@@ -237,6 +255,13 @@ class _Loop:
         return input.host_batches(
             split, config.input.batch_size, config.seed, **steps, **mine, prefetch=config.input.prefetch
         )
+
+    def _told(self, finished: list) -> int:
+        """The signal to stop for, or 0; the same for every process of a run."""
+        if self.devices.processes == 1:
+            return self.signals.caught
+        told = any(sums["stop"][0] > 0 for _, sums in finished)
+        return (self.signals.caught or signal.SIGTERM) if told else 0
 
     def _look(self, finished: list, log) -> None:
         """Progress of the steps that are done; stops at a loss that is not finite."""
@@ -268,6 +293,8 @@ class _Loop:
         chosen = evaluate.summary(self.parts.select.label, probability)
         log.metrics({"step": done, "epoch": epoch, "split": "select", **chosen})
         rank = chosen[config.train.select_by] * (-1 if config.train.select_by == "loss" else 1)
+        if not math.isfinite(rank):
+            raise self._diverged(f"the selecting part's {config.train.select_by} is {rank} after step {done}")
         best = self.progress["best"]
         if best is None or rank > best:
             self.progress |= {"best": rank, "best_step": done, "wait": 0}
@@ -299,7 +326,7 @@ class _Loop:
     def _closing(self, status: int, step: int) -> str:
         if status:
             return (
-                f"stopped by {self.signals.name} at step {step} of {self.steps}; saved in "
+                f"stopped by {signal.Signals(status - 128).name} at step {step} of {self.steps}; saved in "
                 f"{self.workdir / 'checkpoints'}; the same command goes on from there"
             )
         best = self.progress

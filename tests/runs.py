@@ -7,6 +7,7 @@ import sys
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 
 from data_pipelines import arrays
 from data_pipelines.split import Split
@@ -86,10 +87,24 @@ def ferjax(*args, devices: int = 1, wait: bool = True, **env):
 
 
 def weights(workdir, step: int | None = None) -> dict[str, np.ndarray]:
-    """All arrays of a checkpoint's weights by name."""
+    """All arrays of a checkpoint's weights by name, however many processes wrote it."""
     c = checkpoint.Checkpoints(workdir, read_only=True)
     try:
-        tree = c.manager.restore(c.last() if step is None else step)["params"]
+        step = c.last() if step is None else step
+        saved = c.manager.item_metadata(step)["params"]
+        like = jax.tree.map(lambda m: np.zeros(m.shape, m.dtype), saved.tree)
+        tree = c.manager.restore(step, args=ocp.args.Composite(params=ocp.args.StandardRestore(like)))[
+            "params"
+        ]
     finally:
         c.close()
     return {jax.tree_util.keystr(p): np.asarray(a) for p, a in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def last_step(workdir) -> int:
+    """The newest complete checkpoint."""
+    c = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        return c.last()
+    finally:
+        c.close()

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import socket
+import time
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ import runs
 from data_pipelines import BadInput, arrays
 from ferjax import evaluate, train
 from ferjax.models import fer_cnn
+from ferjax.parallel import Devices
 
 
 @pytest.fixture(scope="module")
@@ -54,25 +56,59 @@ def test_any_number_of_devices_gives_the_one_device_weights(data_dir, one_device
     _close(runs.weights(tmp_path), runs.weights(one_device))
 
 
-@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
-def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode):
+def _two(data_dir, tmp_path, *words, devices=2):
+    """Starts two processes of one run on this machine."""
     with socket.socket() as s:
         s.bind(("localhost", 0))
         port = s.getsockname()[1]
     config = runs.write_config(tmp_path / "experiment.py", data_dir)
-    words = ["--config.train.epochs=7", f"--config.parallel.mode={mode}"]
-    both = [
+    return [
         runs.ferjax(
             *("train", "--config", config, "--workdir", tmp_path / "w", *words),
             *("--coordinator", f"localhost:{port}", "--processes", 2, "--process", i),
-            devices=2,
+            devices=devices,
             wait=False,
         )
         for i in range(2)
     ]
-    said = [p.communicate(timeout=120)[0] for p in both]
-    assert [p.returncode for p in both] == [0, 0], said
+
+
+def _ended(processes, status, seconds=200):
+    said = [p.communicate(timeout=seconds)[0] for p in processes]
+    assert [p.returncode for p in processes] == [status, status], said
+    return said
+
+
+def _selected(workdir):
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [[line["loss"], line["accuracy"]] for line in lines if line["split"] == "select"]
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode):
+    both = _two(data_dir, tmp_path, "--config.train.epochs=7", f"--config.parallel.mode={mode}")
+    _ended(both, 0)
     _close(runs.weights(tmp_path / "w"), runs.weights(one_device))
+    # predictions gathered from both processes are in the examples' order
+    np.testing.assert_allclose(_selected(tmp_path / "w"), _selected(one_device), rtol=1e-4)
+
+
+def test_a_signal_to_one_process_stops_both_at_the_same_step(data_dir, tmp_path):
+    both = _two(data_dir, tmp_path, "--config.train.epochs=100000", devices=1)
+    metrics = tmp_path / "w/metrics.jsonl"
+    for _ in range(1200):
+        if metrics.is_file() and metrics.read_text().count("\n") > 4:
+            break
+        time.sleep(0.1)
+    both[1].terminate()
+    said = _ended(both, 143)
+    step = runs.last_step(tmp_path / "w")
+    assert f"stopped by SIGTERM at step {step} " in said[0], said
+
+
+def test_pmap_over_processes_takes_whole_hosts(data_dir, tmp_path):
+    said = _ended(_two(data_dir, tmp_path, "--config.parallel.devices=1"), 2)
+    assert "parallel.mode is pmap" in said[0] and "Traceback" not in said[0], said
 
 
 def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir):
@@ -83,7 +119,6 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir)
     model = fer_cnn.build(c.model, 3)
     from data_pipelines import input
     from ferjax.augment import normalise
-    from ferjax.parallel import Devices
 
     devices = Devices("pmap", 16, 8)
     step = devices.compile(train.make_train_step(c, model, 1, np.ones(3, np.float32)))
@@ -186,15 +221,78 @@ def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
     assert without["split_hash"] != whole["split_hash"]
 
 
-def test_views_average_probabilities(data_dir, tmp_path):
-    train.train(runs.tiny_config(data_dir), str(tmp_path))
-    one = [evaluate.evaluate(str(tmp_path), "test", overrides=[f"evaluate.views={v}"]) for v in (1, 2, 10)]
-    assert all(p.is_file() for (p,) in one)
+def test_views_average_probabilities(data_dir):
+    c = runs.tiny_config(data_dir)
+    model = fer_cnn.build(c.model, 3)
+    devices = Devices("pmap", None, 4)
+    split = runs.tiny_split(13, 4)
+    params = devices.init(lambda: train.init_state(c, model, (16, 16, 1)).params)
+    got = [evaluate.Predictor(c, model, devices, views)(params, split) for views in (1, 2)]
+
+    def by_hand(images):
+        x = jnp.asarray(images).astype(jnp.float32) / 255
+        return np.asarray(jax.nn.softmax(model.apply({"params": jax.device_get(params)}, x)[0]))
+
+    there, mirrored = by_hand(split.image), by_hand(split.image[:, :, ::-1])
+    assert np.abs(there - mirrored).max() > 1e-3
+    np.testing.assert_allclose(got[0], there, rtol=1e-4)
+    np.testing.assert_allclose(got[1], (there + mirrored) / 2, rtol=1e-4)
+
+
+def test_ten_views_are_five_shifts_mirrored_or_not():
     images = jnp.arange(2 * 4 * 4.0).reshape(2, 4, 4, 1)
     views = evaluate.views_of(images, 10)
     assert len(views) == 10
     np.testing.assert_array_equal(views[1], images[:, :, ::-1])
     np.testing.assert_array_equal(views[2][:, 1:], images[:, :-1])  # one pixel down
+
+
+def test_selection_and_evaluation_use_the_average_of_the_weights(data_dir, tmp_path):
+    c = runs.tiny_config(data_dir, optimizer__ema_decay=0.9, optimizer__learning_rate=0.3)
+    train.train(c, str(tmp_path))
+    (path,) = evaluate.evaluate(str(tmp_path), "select", "last")
+    chosen = json.loads(path.read_text())["metrics"]
+    last = _selected(tmp_path)[-1]
+    np.testing.assert_allclose([chosen["log_loss"]["value"], chosen["accuracy"]["value"]], last, rtol=1e-4)
+    raw = runs.weights(tmp_path)  # not the average
+    model, split = fer_cnn.build(c.model, 3), runs.tiny_split(12, 1, "select")
+    params = {}
+    for name, array in raw.items():
+        layer, kind = name.strip("[]'").split("']['")
+        params.setdefault(layer, {})[kind] = array
+    p = jax.nn.softmax(model.apply({"params": params}, jnp.asarray(split.image) / 255.0)[0])
+    assert abs(evaluate.summary(split.label, np.asarray(p))["loss"] - last[0]) > 1e-3
+
+
+def test_results_say_what_selected_and_refuse_other_data(data_dir, tmp_path):
+    train.train(runs.tiny_config(data_dir), str(tmp_path / "w"))
+    parts = arrays.load_parts(runs.tiny_config(data_dir).data)
+
+    def evaluated(which="best", **changed):
+        folder = tmp_path / f"set{len(list(tmp_path.iterdir()))}"
+        arrays.export(parts._replace(**changed), folder)
+        (path,) = evaluate.evaluate(str(tmp_path / "w"), "test", which, [f"data.dir={folder}"])
+        return path.stem, json.loads(path.read_text())
+
+    name, result = evaluated(selection="something else")
+    assert (name, result["selected_on"], result["notes"]) == ("test", "accuracy on the set's select part", [])
+    _, result = evaluated(test=runs.tiny_split(13, 9, "test"))
+    assert result["notes"] == ["the test part is not the one that was on disk when training began"]
+    _, result = evaluated(test=dataclasses.replace(parts.test, image=parts.train.image[:13]))
+    assert "every one of these images is also, pixel for pixel, in a part trained" in result["notes"][-1]
+    assert evaluated("last")[0] == "test_last"
+    with pytest.raises(BadInput, match="was trained on other data: select changed"):
+        evaluated(select=runs.tiny_split(12, 8, "select"))
+    with pytest.raises(BadInput, match="no image has a known label"):
+        evaluated(test=dataclasses.replace(parts.test, label=np.full(13, -1, np.int32)))
+
+
+def test_a_set_without_labels_is_refused(data_dir, tmp_path):
+    parts = arrays.load_parts(runs.tiny_config(data_dir).data)
+    unknown = dataclasses.replace(parts.train, label=np.full(37, -1, np.int32))
+    arrays.export(parts._replace(train=unknown), tmp_path / "set")
+    with pytest.raises(BadInput, match="no image has a known label, so there is no emotion to learn"):
+        train.train(runs.tiny_config(str(tmp_path / "set")), str(tmp_path / "w"))
 
 
 def test_a_diverging_loss_stops_with_what_to_try(data_dir, tmp_path):

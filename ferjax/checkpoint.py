@@ -89,9 +89,8 @@ class Checkpoints:
         items = {name: ocp.args.StandardSave(tree) for name, tree in state.items()}
         args = ocp.args.Composite(**items, progress=ocp.args.JsonSave(progress))
         metrics = None if rank is None else {"rank": float(rank), "step": step}
+        self.wait()  # the one before may have failed
         with self._writing(step):
-            self.manager.wait_until_finished()
-            self._sweep()
             self.manager.save(step, args=args, metrics=metrics, force=True)
 
     def wait(self) -> None:

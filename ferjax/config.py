@@ -1,22 +1,24 @@
 """The schema of every experiment: each key with its default and meaning, overrides, and checks.
 
-An experiment file starts from `default()` and changes what differs. `load` reads such a file, applies
-`--config.a.b=value` overrides and checks the result before any data or model is touched.
+An experiment file starts from `default()` and changes what differs. `load` reads such a file, or a run's
+config.json, applies `--config.a.b=value` overrides and checks the result before any data or model is touched.
+What a value must be is in `config_rules`.
 """
 
 import ast
 import difflib
-import importlib
+import importlib.machinery
 import importlib.util
 import json
+import math
 import pathlib
+import traceback
 from collections.abc import Iterable, Mapping
 
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
-
-KNOWN_SETS = ("facsynth", "fer2013", "npz")
+from ferjax import config_rules
 
 
 def default() -> ConfigDict:
@@ -29,9 +31,9 @@ def default() -> ConfigDict:
     d.name = "facsynth"  # folder under data_pipelines, or npz
     d.dir = ""  # the user's files, as unpacked
     d.cache_dir = ""  # prepared data; empty: ~/.cache/ferjax
-    d.image_size = 48  # pixels, square
+    d.image_size = 48  # pixels, square; 0: the set's own, and the network takes that
     d.options = ConfigDict()  # what the set itself offers; see docs/data.md
-    d.labels = "fer2013"  # or ferplus: majority of ten votes
+    d.labels = ""  # the set's own; for fer2013 that is fer2013, or ferplus: majority of ten votes
     d.exclude_blank = False  # drop images of one single grey value
     d.exclude_duplicates = "none"  # or across: drop training images that recur in select or test
     d.select = "auto"  # the set's own rule; tenth: a hashed tenth of the training part selects the epoch
@@ -47,11 +49,11 @@ def default() -> ConfigDict:
     m.features = (64, 128, 256)  # filters per block; Breuer & Kimmel 2017
     m.kernel = 5  # pixels; odd
     m.dense = 512  # units of the hidden layer
-    m.dropout_conv = 0.25  # after the last block
+    m.dropout_conv = 0.25  # after the last block; this rate and the next are rounded to 1/256ths
     m.dropout_dense = 0.5  # after the hidden layer
     m.init = "glorot_uniform"  # or he_normal
     m.normalise = "scale"  # scale: x / 255; standardise: each image to mean 0, deviation 1
-    m.conv = "auto"  # ops.conv method: auto, xla, explicit, ...
+    m.conv = "auto"  # ops.conv method: auto, xla, explicit, banded or winograd (3x3 and 5x5 kernels only)
     m.compute_dtype = "float32"  # or bfloat16
     m.param_dtype = "float32"
 
@@ -77,7 +79,9 @@ def default() -> ConfigDict:
     o.beta2 = 0.999
     o.epsilon = 1e-7  # Keras' value
     o.momentum = 0.9  # sgd
-    o.weight_decay = 0.0  # decoupled, kernels only
+    o.weight_decay = (
+        0.0  # kernels only. adamw: decoupled; sgd: joins the gradient before momentum, as in torch
+    )
     o.clip_norm = 0.0  # of the whole gradient; 0: off
     o.ema_decay = 0.0  # of the weights, per step; 0: off. Evaluation uses the average
 
@@ -119,43 +123,63 @@ FREE_ON_RESUME = (
     "train.log_every",
 )
 FREE_GROUPS_ON_RESUME = ("checkpoint.", "evaluate.", "parallel.")
+FORMER_LABELS = "fer2013"  # the default of data.labels before it was "", with the same meaning
 
 
 def load(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
     """Reads an experiment file and applies overrides.
 
     Args:
-      path: a Python file with get_config() -> ConfigDict.
+      path: a Python file with get_config() -> ConfigDict, or the config.json of a run.
       overrides: "a.b=value" strings, as after `--config.`.
     Returns:
       A checked, locked config.
     Raises:
-      BadInput: no such file, no get_config, an unknown key, a wrong type, an impossible value.
+      BadInput: no such file, an error in it, an unknown key, a wrong type, an impossible value.
     """
     file = pathlib.Path(path)
     if not file.is_file():
         raise BadInput(
             f"config file {path} does not exist; give the path of a file such as experiments/demo.py"
         )
-    spec = importlib.util.spec_from_file_location("ferjax_experiment", file)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except SyntaxError as e:
-        raise BadInput(f"{path}, line {e.lineno}: {e.msg}; mend the config file") from e
-    except (AttributeError, KeyError, TypeError) as e:
-        raise BadInput(f"{path}: {_first_line(e)}") from e
-    if not hasattr(module, "get_config"):
-        raise BadInput(f"{path} has no function get_config(); see experiments/demo.py")
-    try:
-        config = module.get_config()
-    except (AttributeError, KeyError, TypeError) as e:
-        raise BadInput(f"{path}: {_first_line(e)}") from e
-    if not isinstance(config, ConfigDict):
-        raise BadInput(f"{path}: get_config() gave {type(config).__name__}, not a ConfigDict")
-    apply_overrides(config, overrides)
+    config = _of_json(file) if file.suffix == ".json" else _of_python(file)
+    with config.unlocked():
+        apply_overrides(config, overrides)
     check(config)
     return config.lock()
+
+
+def _of_json(file: pathlib.Path) -> ConfigDict:
+    try:
+        saved = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as e:
+        raise BadInput(f"{file}: cannot be read as JSON: {e}") from None
+    if not isinstance(saved, dict):
+        raise BadInput(f"{file}: holds no JSON object")
+    try:
+        return from_json(saved)
+    except BadInput as e:
+        raise BadInput(f"{file}: {e}") from None
+
+
+def _of_python(file: pathlib.Path) -> ConfigDict:
+    loader = importlib.machinery.SourceFileLoader("ferjax_experiment", str(file))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    try:
+        loader.exec_module(module)
+        if not hasattr(module, "get_config"):
+            raise BadInput("has no function get_config(); see experiments/demo.py")
+        config = module.get_config()
+    except BadInput as e:
+        raise BadInput(f"{file}: {e}") from e
+    except Exception as e:  # whatever a file of the user's own may raise
+        lines = [at.lineno for at in traceback.extract_tb(e.__traceback__) if at.filename == str(file)]
+        line = e.lineno if isinstance(e, SyntaxError) else lines[-1] if lines else None
+        where = f"{file}, line {line}" if line else f"{file}"
+        raise BadInput(f"{where}: {type(e).__name__}: {_first_line(e)}; mend the config file") from e
+    if not isinstance(config, ConfigDict):
+        raise BadInput(f"{file}: get_config() gave {type(config).__name__}, not a ConfigDict")
+    return config
 
 
 def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
@@ -179,8 +203,10 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
             raise BadInput(f"--config.{key} is a group of keys; set one of {sorted(parent[leaf])}")
         try:
             value = ast.literal_eval(raw)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = raw
+        if isinstance(parent.get(leaf), str) and not isinstance(value, str):
+            value = raw  # a name such as 2024
         with parent.unlocked():
             parent[leaf] = value if leaf not in parent else _cast(key, value, parent[leaf])
 
@@ -197,102 +223,30 @@ def check(config: ConfigDict) -> None:
     missing = sorted(set(reference) - set(flatten(config)) - {"data.options"})
     if missing:
         raise BadInput(f"config key {missing[0]} is missing; start the config from ferjax.config.default()")
-    for key, ok, rule in _rules(config):
+    for key, ok, rule in config_rules.rules(config):
         if not ok:
-            raise BadInput(f"config key {key} is {_get(config, key)!r}; it must be {rule}")
+            raise BadInput(f"config key {key} is {config_rules.get(config, key)!r}; it must be {rule}")
     _check_options(config.data)
-
-
-def _rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
-    def one_of(key, *valid):
-        return key, _get(c, key) in valid, "one of " + ", ".join(map(str, valid))
-
-    def at_least(key, low):
-        return key, _get(c, key) >= low, f"at least {low}"
-
-    def positive(key):
-        return key, _get(c, key) > 0, "above 0"
-
-    def share(key):
-        return key, 0 <= _get(c, key) < 1, "at least 0 and below 1"
-
-    area = c.augment.erase_area
-    return [
-        at_least("seed", 0),
-        one_of("data.name", *KNOWN_SETS),
-        at_least("data.image_size", 2 ** len(c.model.features)),
-        one_of("data.labels", "fer2013", "ferplus"),
-        one_of("data.exclude_duplicates", "none", "across"),
-        one_of("data.select", "auto", "tenth"),
-        at_least("data.limit", 0),
-        at_least("input.batch_size", 1),
-        one_of("input.placement", "device", "host"),
-        at_least("input.prefetch", 1),
-        one_of("model.name", "fer_cnn"),
-        (
-            "model.features",
-            len(c.model.features) > 0 and min(c.model.features) > 0,
-            "a tuple of counts above 0",
-        ),
-        ("model.kernel", c.model.kernel > 0 and c.model.kernel % 2 == 1, "odd and above 0"),
-        positive("model.dense"),
-        share("model.dropout_conv"),
-        share("model.dropout_dense"),
-        one_of("model.init", "glorot_uniform", "he_normal"),
-        one_of("model.normalise", "scale", "standardise"),
-        one_of("model.compute_dtype", "float32", "bfloat16"),
-        one_of("model.param_dtype", "float32", "bfloat16"),
-        at_least("augment.rotation", 0),
-        share("augment.translation"),
-        share("augment.scale"),
-        ("augment.shear", 0 <= c.augment.shear < 45, "at least 0 and below 45"),
-        share("augment.contrast"),
-        ("augment.erase", 0 <= c.augment.erase <= 1, "in 0..1"),
-        (
-            "augment.erase_area",
-            len(area) == 2 and 0 < area[0] <= area[1] < 1,
-            "(low, high) with 0 < low <= high < 1",
-        ),
-        at_least("augment.last_epochs_off", 0),
-        share("loss.label_smoothing"),
-        one_of("loss.class_weights", "none", "balanced"),
-        one_of("optimizer.name", "adam", "adamw", "sgd"),
-        positive("optimizer.learning_rate"),
-        share("optimizer.beta1"),
-        share("optimizer.beta2"),
-        positive("optimizer.epsilon"),
-        share("optimizer.momentum"),
-        at_least("optimizer.weight_decay", 0),
-        at_least("optimizer.clip_norm", 0),
-        share("optimizer.ema_decay"),
-        one_of("schedule.name", "constant", "keras_decay", "cosine", "plateau"),
-        at_least("schedule.decay", 0),
-        at_least("schedule.warmup_epochs", 0),
-        ("schedule.final_fraction", 0 <= c.schedule.final_fraction <= 1, "in 0..1"),
-        ("schedule.factor", 0 < c.schedule.factor < 1, "between 0 and 1"),
-        at_least("schedule.patience", 1),
-        at_least("train.epochs", 1),
-        one_of("train.select_by", "accuracy", "uf1", "loss"),
-        at_least("train.log_every", 1),
-        at_least("checkpoint.every_steps", 0),
-        at_least("checkpoint.keep", 1),
-        one_of("parallel.mode", "pmap", "shard_map"),
-        at_least("parallel.devices", 0),
-        at_least("evaluate.batch_size", 1),
-        one_of("evaluate.views", 1, 2, 10),
-        at_least("evaluate.bootstrap", 100),
-    ]
 
 
 def _check_options(data: ConfigDict) -> None:
     known = data.name != "npz"
     valid = importlib.import_module(f"data_pipelines.{data.name}").OPTIONS if known else {}
     for key, value in data.options.items():
+        if key in valid and key in data:
+            raise BadInput(f"config key data.options.{key} is data.{key}; set that")
         if key not in valid:
             near = difflib.get_close_matches(key, valid, n=1, cutoff=0.0)
-            hint = f"did you mean data.options.{near[0]}?" if near else f"{data.name} has no options"
+            group = "data" if near and near[0] in data else "data.options"
+            hint = f"did you mean {group}.{near[0]}?" if near else f"{data.name} has no options"
             raise BadInput(f"unknown config key data.options.{key}; {hint}")
         _cast(f"data.options.{key}", value, valid[key])
+    for key, own in (("labels", ""), ("select", "auto")):
+        if data[key] != own and key not in valid:
+            raise BadInput(
+                f"config key data.{key} is {data[key]!r}, and {data.name} has no such choice; "
+                f"leave it at {own!r}"
+            )
 
 
 def flatten(config: Mapping, prefix: str = "") -> dict:
@@ -325,6 +279,8 @@ def from_json(saved: Mapping) -> ConfigDict:
         if key not in reference and groups != ["data", "options"]:
             raise BadInput(_unknown(key))
         parent[leaf] = _cast(key, value, reference[key]) if key in reference else value
+    if config.data.labels == FORMER_LABELS and config.data.name != "fer2013":
+        config.data.labels = ""
     check(config)
     return config.lock()
 
@@ -339,6 +295,8 @@ def differences(old: Mapping, new: Mapping) -> list[tuple[str, object, object]]:
     out = []
     for key in sorted(old.keys() | new.keys()):
         a, b = old.get(key), new.get(key)
+        if key == "data.labels":
+            a, b = a or FORMER_LABELS, b or FORMER_LABELS
         if a == b or key in FREE_ON_RESUME or key.startswith(FREE_GROUPS_ON_RESUME):
             continue
         if key == "train.epochs" and "cosine" not in schedule and not schedule[2] and (b or 0) >= (a or 0):
@@ -347,22 +305,19 @@ def differences(old: Mapping, new: Mapping) -> list[tuple[str, object, object]]:
     return out
 
 
-def _get(config: ConfigDict, key: str):
-    for part in key.split("."):
-        config = config[part]
-    return config
-
-
 def _cast(key: str, value, like):
     """`value` if it has the type of `like` (an int may stand for a float), else BadInput."""
     if isinstance(like, bool) or isinstance(value, bool):
         ok = isinstance(like, bool) and isinstance(value, bool)
     elif isinstance(like, float):
         ok = isinstance(value, int | float)
-        value = float(value) if ok else value
+        value = _finite(key, value) if ok else value
     elif isinstance(like, tuple):
-        ok = isinstance(value, tuple | list) and all(isinstance(v, type(like[0]) | int) for v in value)
-        value = tuple(value) if ok else value
+        kind = type(like[0])
+        ok = isinstance(value, tuple | list) and all(
+            isinstance(v, kind | int) and not isinstance(v, bool) for v in value
+        )
+        value = tuple(_finite(key, v) if kind is float else v for v in value) if ok else value
     else:
         ok = isinstance(value, type(like))
     if not ok:
@@ -370,6 +325,16 @@ def _cast(key: str, value, like):
             f"config key {key} is {value!r}; it must be of type {type(like).__name__}, like {like!r}"
         )
     return value
+
+
+def _finite(key: str, value: float) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise BadInput(f"config key {key} is {number}; it must be a finite number")
+    return number
 
 
 def _unknown(key: str) -> str:
@@ -381,4 +346,5 @@ def _unknown(key: str) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error.args[0] if error.args else error).splitlines()[0]
+    lines = str(error.args[0] if error.args else error).strip().splitlines()
+    return lines[0] if lines else "no message"

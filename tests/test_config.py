@@ -1,9 +1,12 @@
 """The schema: overrides, refusals that name the key, and what may change on resume."""
 
+import json
+
 import pytest
 
 from data_pipelines import BadInput
-from ferjax import config
+from ferjax import config, config_rules
+from ferjax.ops.conv import METHODS
 
 FILE = "from ferjax import config\ndef get_config():\n    c = config.default()\n    return c\n"
 
@@ -47,7 +50,28 @@ def test_override_takes_the_type_of_the_key(experiment):
         ("data.name=ck_plus_plus", "config key data.name is 'ck_plus_plus'; it must be one of"),
         ("data.options.no_such=1", "unknown config key data.options.no_such"),
         ("seed.deeper=1", "unknown config key seed.deeper"),
-        ("model.dropout_dense=1.0", "at least 0 and below 1"),
+        ("model.dropout_dense=1.0", "0, or above 1/512 and at most 255/256"),
+        ("model.dropout_dense=0.999", "at most 255/256"),  # would divide by zero
+        ("model.dropout_conv=0.001", "above 1/512"),  # would be no dropout at all
+        ("model.dropout_conv=0.001953125", "above 1/512"),
+        ("optimizer.learning_rate=1e999", "config key optimizer.learning_rate is inf; it must be a finite"),
+        (f"optimizer.learning_rate=1{'0' * 400}", "it must be a finite number"),
+        ("augment.erase_area=(0.1,1e999)", "config key augment.erase_area is inf"),
+        ("augment.erase_area=(0.1,True)", "it must be of type tuple"),
+        (
+            "model.conv=fft",
+            "config key model.conv is 'fft'; it must be one of auto, xla, explicit, banded, wino",
+        ),
+        ("schedule.warmup_epochs=20", "it must be at least 0 and below train.epochs (20)"),
+        ("augment.last_epochs_off=21", "it must be in 0..20 (train.epochs)"),
+        ("train.epochs=0", "config key train.epochs is 0; it must be at least 1"),
+        ("data.select=tenth", "config key data.select is 'tenth', and facsynth has no such choice"),
+        ("data.labels=ferplus", "config key data.labels is 'ferplus', and facsynth has no such choice"),
+        ("data.labels=fer", "one of '', fer2013, ferplus"),
+        ("data.image_size=7", "it must be 0 (the set's own) or at least 8"),
+        ("data.options.image_size=96", "config key data.options.image_size is data.image_size; set that"),
+        ("data.options.size=96", "did you mean data.image_size?"),
+        ("optimizer.weight_decay=0.1", "set optimizer.name=adamw"),
     ],
 )
 def test_a_wrong_override_is_one_line_naming_the_key(experiment, override, words):
@@ -55,6 +79,43 @@ def test_a_wrong_override_is_one_line_naming_the_key(experiment, override, words
         config.load(experiment, [override])
     assert words in str(e.value)
     assert "\n" not in str(e.value)
+
+
+def test_winograd_is_for_two_kernels(experiment):
+    for kernel in (3, 5):
+        assert (
+            config.load(experiment, ["model.conv=winograd", f"model.kernel={kernel}"]).model.kernel == kernel
+        )
+    with pytest.raises(
+        BadInput, match=r"model\.conv is 'winograd'.*model\.kernel is 7; winograd takes 3 and 5"
+    ):
+        config.load(experiment, ["model.conv=winograd", "model.kernel=7"])
+
+
+def test_the_methods_are_those_of_ops():
+    assert config_rules.CONV_METHODS == METHODS
+
+
+def test_text_stays_text(experiment):
+    c = config.load(experiment, ["name=2024", "data.dir=007", "data.cache_dir=None"])
+    assert (c.name, c.data.dir, c.data.cache_dir) == ("2024", "007", "None")
+    assert config.load(experiment, ["name='a b'"]).name == "a b"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.image_size=0"],
+        ["data.labels="],
+        ["data.name=fer2013", "data.labels=ferplus", "data.select=tenth"],
+        ["data.name=npz"],
+        ["model.dropout_conv=0.0", "model.dropout_dense=0.996"],
+        ["optimizer.name=adamw", "optimizer.weight_decay=0.1"],
+        ["augment.last_epochs_off=20"],
+    ],
+)
+def test_what_is_allowed(experiment, overrides):
+    config.load(experiment, overrides)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +143,12 @@ def test_a_file_that_is_no_config_is_refused(tmp_path):
         ("x = (", "line 1"),
         ("x = 1", "get_config"),
         ("def get_config(): return 1", "ConfigDict"),
+        ("\nx = epochs", "e.py, line 2: NameError: name 'epochs' is not defined"),
+        ("import no_such_module", "e.py, line 1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def get_config():\n    return int('x')", "e.py, line 2: ValueError: invalid literal"),
+        ("import json\ndef get_config():\n    return json.loads('{')", "e.py, line 3: JSONDecodeError: "),
+        ("def get_config():\n    raise Exception", "e.py, line 2: Exception: no message"),
+        ("def get_config(a): pass", "e.py: TypeError: "),
     ):
         (tmp_path / "e.py").write_text(text)
         with pytest.raises(BadInput, match=words):
@@ -92,6 +159,42 @@ def test_json_round_trip(experiment):
     c = config.load(experiment, ["model.features=(4,4)", "data.options.n_subjects=7"])
     again = config.from_json(config.to_json(c))
     assert again.to_dict() == c.to_dict()
+
+
+def test_a_runs_config_json_is_a_config(experiment, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config.to_json(config.load(experiment, ["model.features=(4,4)", "seed=5"]))))
+    c = config.load(str(path), ["optimizer.learning_rate=0.5"])
+    assert (c.model.features, c.seed, c.optimizer.learning_rate, c.is_locked) == ((4, 4), 5, 0.5, True)
+    with pytest.raises(BadInput, match=r"train\.epochs is 0"):
+        config.load(str(path), ["train.epochs=0"])
+    for text, words in (
+        ('{"seed": ', "config.json: cannot be read as JSON"),
+        ("[1]", "config.json: holds no JSON object"),
+        ('{"sed": 1}', "config.json: unknown config key sed; did you mean seed"),
+        ('{"optimizer": {"learning_rate": Infinity}}', "config.json: .*learning_rate is inf"),
+    ):
+        path.write_text(text)
+        with pytest.raises(BadInput, match=words):
+            config.load(str(path))
+
+
+def test_a_file_of_another_ending_is_read_as_python(tmp_path):
+    (tmp_path / "notes.md").write_text("# no config\n")
+    with pytest.raises(BadInput, match=r"notes\.md: has no function get_config"):
+        config.load(str(tmp_path / "notes.md"))
+
+
+def test_the_former_default_of_labels():
+    """Runs from before data.labels was "" by default go on, and can be evaluated."""
+    new = config.to_json(config.default())
+    old = {**new, "data": {**new["data"], "labels": "fer2013"}}
+    assert config.differences(old, new) == []
+    assert config.from_json(old).data.labels == ""
+    fer2013 = {**old, "data": {**old["data"], "name": "fer2013"}}
+    assert config.from_json(fer2013).data.labels == "fer2013"
+    ferplus = {**new, "data": {**new["data"], "labels": "ferplus"}}
+    assert config.differences(old, ferplus) == [("data.labels", "fer2013", "ferplus")]
 
 
 def test_what_matters_on_resume():

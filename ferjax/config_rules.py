@@ -1,0 +1,120 @@
+"""What each value of a config must be: choices, ranges, and keys that must fit each other."""
+
+from ml_collections import ConfigDict
+
+KNOWN_SETS = ("facsynth", "fer2013", "npz")
+CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
+
+
+def get(config: ConfigDict, key: str):
+    """The value of "a.b"."""
+    for part in key.split("."):
+        config = config[part]
+    return config
+
+
+def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
+    """(key, whether its value can be, what it must be in words); of a config whose types are right."""
+
+    def one_of(key, *valid):
+        return key, get(c, key) in valid, "one of " + ", ".join(str(v) or "''" for v in valid)
+
+    def at_least(key, low):
+        return key, get(c, key) >= low, f"at least {low}"
+
+    def positive(key):
+        return key, get(c, key) > 0, "above 0"
+
+    def share(key):
+        return key, 0 <= get(c, key) < 1, "at least 0 and below 1"
+
+    def dropout(key):
+        rate = get(c, key)
+        return key, rate == 0 or 1 / 512 < rate <= 255 / 256, "0, or above 1/512 and at most 255/256"
+
+    area, blocks = c.augment.erase_area, len(c.model.features)
+    other_kernel = f"another method where model.kernel is {c.model.kernel}; winograd takes 3 and 5"
+    return [
+        at_least("seed", 0),
+        at_least("train.epochs", 1),
+        one_of("data.name", *KNOWN_SETS),
+        (
+            "data.image_size",
+            c.data.image_size == 0 or c.data.image_size >= 2**blocks,
+            f"0 (the set's own) or at least {2**blocks}, as model.features has {blocks} blocks that halve it",
+        ),
+        one_of("data.labels", "", "fer2013", "ferplus"),
+        one_of("data.exclude_duplicates", "none", "across"),
+        one_of("data.select", "auto", "tenth"),
+        at_least("data.limit", 0),
+        at_least("input.batch_size", 1),
+        one_of("input.placement", "device", "host"),
+        at_least("input.prefetch", 1),
+        one_of("model.name", "fer_cnn"),
+        (
+            "model.features",
+            len(c.model.features) > 0 and min(c.model.features) > 0,
+            "a tuple of counts above 0",
+        ),
+        ("model.kernel", c.model.kernel > 0 and c.model.kernel % 2 == 1, "odd and above 0"),
+        positive("model.dense"),
+        dropout("model.dropout_conv"),
+        dropout("model.dropout_dense"),
+        one_of("model.init", "glorot_uniform", "he_normal"),
+        one_of("model.conv", *CONV_METHODS),
+        ("model.conv", c.model.conv != "winograd" or c.model.kernel in (3, 5), other_kernel),
+        one_of("model.normalise", "scale", "standardise"),
+        one_of("model.compute_dtype", "float32", "bfloat16"),
+        one_of("model.param_dtype", "float32", "bfloat16"),
+        at_least("augment.rotation", 0),
+        share("augment.translation"),
+        share("augment.scale"),
+        ("augment.shear", 0 <= c.augment.shear < 45, "at least 0 and below 45"),
+        share("augment.contrast"),
+        ("augment.erase", 0 <= c.augment.erase <= 1, "in 0..1"),
+        (
+            "augment.erase_area",
+            len(area) == 2 and 0 < area[0] <= area[1] < 1,
+            "(low, high) with 0 < low <= high < 1",
+        ),
+        (
+            "augment.last_epochs_off",
+            0 <= c.augment.last_epochs_off <= c.train.epochs,
+            f"in 0..{c.train.epochs} (train.epochs)",
+        ),
+        share("loss.label_smoothing"),
+        one_of("loss.class_weights", "none", "balanced"),
+        one_of("optimizer.name", "adam", "adamw", "sgd"),
+        positive("optimizer.learning_rate"),
+        share("optimizer.beta1"),
+        share("optimizer.beta2"),
+        positive("optimizer.epsilon"),
+        share("optimizer.momentum"),
+        at_least("optimizer.weight_decay", 0),
+        (
+            "optimizer.weight_decay",
+            c.optimizer.name != "adam" or c.optimizer.weight_decay == 0,
+            "0 with optimizer.name=adam; for Adam with weight decay set optimizer.name=adamw",
+        ),
+        at_least("optimizer.clip_norm", 0),
+        share("optimizer.ema_decay"),
+        one_of("schedule.name", "constant", "keras_decay", "cosine", "plateau"),
+        at_least("schedule.decay", 0),
+        (
+            "schedule.warmup_epochs",
+            0 <= c.schedule.warmup_epochs < c.train.epochs,
+            f"at least 0 and below train.epochs ({c.train.epochs})",
+        ),
+        ("schedule.final_fraction", 0 <= c.schedule.final_fraction <= 1, "in 0..1"),
+        ("schedule.factor", 0 < c.schedule.factor < 1, "between 0 and 1"),
+        at_least("schedule.patience", 1),
+        one_of("train.select_by", "accuracy", "uf1", "loss"),
+        at_least("train.log_every", 1),
+        at_least("checkpoint.every_steps", 0),
+        at_least("checkpoint.keep", 1),
+        one_of("parallel.mode", "pmap", "shard_map"),
+        at_least("parallel.devices", 0),
+        at_least("evaluate.batch_size", 1),
+        one_of("evaluate.views", 1, 2, 10),
+        at_least("evaluate.bootstrap", 100),
+    ]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from data_pipelines import BadInput, facsynth
+from data_pipelines import BadInput, arrays, facsynth
 from data_pipelines.facsynth import expressions
 from data_pipelines.facsynth.generate import _chunk, split_of_subjects
 from data_pipelines.facsynth.identity import (
@@ -303,7 +303,7 @@ def test_splits_cover_everyone():
         ({"n_subjects": 2}, "n_subjects is 2"),
         ({"mode": "happy"}, "write emotion or independent"),
         ({"sise": 48}, "no option 'sise'"),
-        ({"size": 4.5}, "size is 4.5"),
+        ({"image_size": 4.5}, "image_size is 4.5"),
     ],
 )
 def test_mistakes_are_named(options, message):
@@ -338,3 +338,15 @@ def test_builder(tmp_path):
         row = drawn["test"]["id"].tolist().index(example["id"].decode())
         for field in ("image", "label", "aus", "au_intensity"):
             np.testing.assert_array_equal(example[field], drawn["test"][field][row])
+
+
+@pytest.mark.filterwarnings("ignore")  # TensorFlow's own
+def test_the_config_asks_for_a_size_and_gets_it_drawn(tmp_path):
+    """data.image_size is the renderer's, so that 96 pixels hold more than 48 pixels enlarged."""
+    data = {"name": "facsynth", "image_size": 96, "cache_dir": str(tmp_path)}
+    data["options"] = {"n_subjects": 5, "images_per_subject": 1}
+    test = arrays.load_parts(data).test
+    expected = facsynth.generate(5, 1, size=96)["test"]["image"]
+    np.testing.assert_array_equal(test.image, expected)
+    half = test.image[:, ::2, ::2].astype(float)
+    assert np.abs(np.repeat(np.repeat(half, 2, 1), 2, 2) - test.image).max() > 40

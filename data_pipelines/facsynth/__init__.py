@@ -20,7 +20,7 @@ OPTIONS = {
     "n_subjects": 300,
     "images_per_subject": 40,
     "mode": "emotion",  # or "independent": action units drawn without regard to any emotion, label -1
-    "size": 48,  # pixels
+    "image_size": 48,  # pixels; the renderer draws at this size
     "seed": 0,
 }
 
@@ -52,4 +52,5 @@ def arrays(options: Mapping | None = None) -> dict[str, dict[str, np.ndarray]]:
     Raises:
       BadInput: an unknown option, or a value that makes no sense.
     """
-    return generate(**checked(options))
+    options = checked(options)
+    return generate(size=options.pop("image_size"), **options)

@@ -26,7 +26,7 @@ class FacsynthConfig(tfds.core.BuilderConfig):
     n_subjects: int = facsynth.OPTIONS["n_subjects"]
     images_per_subject: int = facsynth.OPTIONS["images_per_subject"]
     mode: str = facsynth.OPTIONS["mode"]
-    size: int = facsynth.OPTIONS["size"]
+    image_size: int = facsynth.OPTIONS["image_size"]
     seed: int = facsynth.OPTIONS["seed"]
 
     def options(self) -> dict:
@@ -36,7 +36,7 @@ class FacsynthConfig(tfds.core.BuilderConfig):
 
 def _config(options: Mapping | None) -> FacsynthConfig:
     o = facsynth.checked(options)
-    name = f"{o['mode']}_{o['n_subjects']}x{o['images_per_subject']}_{o['size']}px_seed{o['seed']}"
+    name = f"{o['mode']}_{o['n_subjects']}x{o['images_per_subject']}_{o['image_size']}px_seed{o['seed']}"
     return FacsynthConfig(name=name, description=f"{o['mode']}, {o['n_subjects']} subjects", **o)
 
 
@@ -61,7 +61,7 @@ class Facsynth(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size, u = self.builder_config.size, len(facsynth.AU_NAMES)
+        size, u = self.builder_config.image_size, len(facsynth.AU_NAMES)
         return tfds.core.DatasetInfo(
             builder=self,
             description=_DESCRIPTION,

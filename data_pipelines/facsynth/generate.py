@@ -19,12 +19,12 @@ CHUNK = 128  # images per compiled call; fits the caches of one core
 SPLITS = ("train", "validation", "test")
 
 
-def check_options(n_subjects: int, images_per_subject: int, mode: str, size: int, seed: int) -> None:
+def check_options(n_subjects: int, images_per_subject: int, mode: str, image_size: int, seed: int) -> None:
     """Raises BadInput where a value makes no sense."""
     for name, value, least in (
         ("n_subjects", n_subjects, 5),
         ("images_per_subject", images_per_subject, 1),
-        ("size", size, 16),
+        ("image_size", image_size, 16),
         ("seed", seed, 0),
     ):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines import BadInput
 from ferjax import config
 from ferjax.models import fer_cnn
 
@@ -104,3 +105,16 @@ def test_a_rectifier_can_be_passed_in():
     _, acts = linear.apply({"params": params}, jax.random.normal(jax.random.key(1), (1, 12, 12, 1)))
     np.testing.assert_array_equal(acts["block1/relu"], acts["block1/conv"])
     assert float(acts["block1/relu"].min()) < 0
+
+
+def test_the_network_takes_the_size_of_the_data():
+    model = fer_cnn.build(config.default().model, 8)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 1)))["params"]
+    assert shapes["dense"]["kernel"].shape == (8 * 8 * 256, 512)
+
+
+def test_an_image_too_small_for_the_blocks_is_refused():
+    """As with data.image_size = 0, where the config cannot know."""
+    model = fer_cnn.build(config.default().model, 8)
+    with pytest.raises(BadInput, match=r"model\.features has 3 blocks .* 7x9; .*data\.image_size"):
+        model.init(jax.random.key(0), jnp.zeros((1, 7, 9, 1)))

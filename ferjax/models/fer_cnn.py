@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from data_pipelines import BadInput
 from ferjax.ops.conv import conv2d
 from ferjax.ops.pool import max_pool_2x2
 
@@ -67,7 +68,14 @@ class FerCnn(nn.Module):
         Returns:
           logits [b, outputs] float32; {"block1/conv": [b, h, w, j], "block1/relu", "block1/pool", ...,
           "dense": [b, dense] before and "dense/relu" after its ReLU, "logits"}.
+        Raises:
+          BadInput: the image is too small to be halved by every block.
         """
+        if min(x.shape[1:3]) < 2 ** len(self.features):
+            raise BadInput(
+                f"config key model.features has {len(self.features)} blocks that halve the image; the data's "
+                f"are {x.shape[1]}x{x.shape[2]}; take fewer blocks or a larger data.image_size"
+            )
         acts = {}
         x = x.astype(self.dtype)
         for i, features in enumerate(self.features, 1):

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, no_folder
 from data_pipelines.split import FIELDS, Split, blank, hash_rows, resize, stratified
 
 __all__ = [
@@ -174,18 +174,27 @@ def load_splits(module, options: Mapping, cache_dir: str = "") -> dict[str, Spli
     """
     name = module.__name__.rpartition(".")[2]
     cache = Path(cache_dir or "~/.cache/ferjax").expanduser() / name / fingerprint(module, options)
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with _alone(cache / "lock"):  # processes of one host build it once
+    with contextlib.ExitStack() as stack:
+        with _writable(cache):
+            cache.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_alone(cache / "lock"))  # processes of one host build it once
             splits = _cached(cache)
-            if splits is None:
-                splits = _build(module, name, options, cache / "tfds")
+        if splits is None:
+            splits = _build(module, name, options, cache / "tfds")
+            with _writable(cache):
                 for part, split in splits.items():
                     split.save(cache / f"{part}.npz")
                 _write(cache / "splits.json", json.dumps(list(splits)))
+    return splits
+
+
+@contextlib.contextmanager
+def _writable(cache: Path) -> Iterator[None]:
+    """What the system refuses in here is a matter of the cache's folder, not of the source."""
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"data.cache_dir: {cache} cannot be used ({error}); name another folder") from None
-    return splits
 
 
 @contextlib.contextmanager
@@ -246,9 +255,12 @@ def print_check(name: str, folder: str) -> int:
     Raises:
       BadInput: no such set, it has nothing to check, or the files cannot be read.
     """
-    module, _ = data_set({"name": name})
+    module = None if name == "npz" else data_set({"name": name})[0]
     if not hasattr(module, "check"):
-        raise BadInput(f"{name} has no source files to check")
+        kind = "exported parts" if module is None else "made, not read from files"
+        raise BadInput(f"data check {name}: {name} is {kind}; nothing was published to compare with")
+    if not folder or not Path(folder).expanduser().is_dir():
+        raise BadInput(f"data check {name}: --dir {folder!r} is no folder; name the one with your files")
     rows = module.check(folder)
     width = max(len(what) for what, _, _ in rows)
     print(f"{'':{width}}  {'found':>9}  {'published':>9}")
@@ -391,9 +403,7 @@ def _read_exported(folder: str) -> Parts:
     """Reads what `export` wrote."""
     path = Path(folder).expanduser()
     if not folder or not path.is_dir():
-        raise BadInput(
-            f"data.dir: {folder!r} is no folder; name the one with train.npz, select.npz and test.npz"
-        )
+        raise no_folder(folder, "train.npz, select.npz and test.npz")
     said = {"selection": "select.npz", "findings": ()}
     if (path / "parts.json").exists():
         try:

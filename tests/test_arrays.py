@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -214,7 +215,8 @@ def test_exclusions_and_limit(tmp_path):
         ({"name": "a.b"}, "no data set"),
         ({"exclude_duplicates": "all"}, "exclude_duplicates"),
         ({"dir": ""}, "data.dir"),
-        ({"dir": "/nowhere"}, "data.dir"),
+        ({"dir": "/nowhere"}, "data.dir: '/nowhere' is no folder; name the one with train.npz"),
+        ({"dir": "no/where"}, f"'no/where' is no folder in {re.escape(os.getcwd())}; .*--config.data.dir="),
         (
             {"name": "fer2013", "options": {"colour": 1}},
             "data.options.colour: fer2013 has no such option; it has dir",
@@ -308,6 +310,33 @@ def test_unwritable_cache(counted, tmp_path):
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(BadInput, match=r"data\.cache_dir"):
         load(counted)
+
+
+def test_an_unreadable_source_is_not_the_caches_fault(counted):
+    def read(options):
+        raise PermissionError(13, "Permission denied", "source/x.txt")
+
+    counted[0].arrays = read
+    with pytest.raises(PermissionError, match=r"source/x\.txt"):
+        load(counted)
+
+
+def test_a_cache_that_fills_up_is_named(counted, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(arrays.Split, "save", full)
+    with pytest.raises(BadInput, match=r"data\.cache_dir: .*No space left on device"):
+        load(counted)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("npz", "data check npz: npz is exported parts; nothing"), ("facsynth", "facsynth is made, not read")],
+)
+def test_what_cannot_be_checked(name, words):
+    with pytest.raises(BadInput, match=words):
+        arrays.print_check(name, "")
 
 
 def test_default_division_is_by_name():

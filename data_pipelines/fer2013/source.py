@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import BadInput, labels
+from data_pipelines import BadInput, labels, no_folder
 from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, progress, read_csv, read_votes
 
 log = logging.getLogger(__name__)
@@ -109,9 +109,7 @@ def find(folder: str) -> tuple[str, Path]:
     """
     top = Path(folder).expanduser()
     if not folder or not top.is_dir():
-        raise BadInput(
-            f"data.dir: {folder!r} is no folder; name the one that holds fer2013.csv or train/ and test/"
-        )
+        raise no_folder(folder, "fer2013.csv or train/ and test/")
     level = [top]
     for _ in range(4):
         for place in level:

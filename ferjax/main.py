@@ -13,9 +13,11 @@ from data_pipelines import BadInput
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb; a user's mistake is one line on stderr and status 2."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
+    verb = ""
     try:
         args, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
-        return VERBS[args.verb](args, _overrides(args.verb, rest)) or 0
+        verb = f"{args.verb} {args.action}".strip()
+        return VERBS[args.verb](args, _overrides(args, rest)) or 0
     except BadInput as e:
         return _say(str(e))
     except BrokenPipeError:
@@ -30,8 +32,16 @@ def main(argv: list[str] | None = None) -> int:
     except (MemoryError, RuntimeError) as e:  # XLA's errors are RuntimeErrors
         if not (isinstance(e, MemoryError) or "RESOURCE_EXHAUSTED" in str(e)):
             raise
-        sizes = "input.batch_size (train) or evaluate.batch_size, or set input.placement=host"
-        return _say(f"out of memory: {str(e) or 'the host is full'}; lower {sizes}")
+        what = SMALLER.get(verb, "free some memory, or use a larger machine")
+        return _say(f"out of memory: {str(e) or 'the host is full'}; {what}")
+
+
+SMALLER = {
+    "train": "lower input.batch_size or evaluate.batch_size, or set input.placement=host",
+    "evaluate": "lower --config.evaluate.batch_size",
+    "data export": "lower --config.data.image_size, or take the first few with --config.data.limit",
+}
+"""What needs less memory, by verb."""
 
 
 def _say(text: str, status: int = 2) -> int:
@@ -51,43 +61,65 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="ferjax", description=ferjax.__doc__, allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(name, text, workdir=True):
-        sub = verbs.add_parser(name, help=text, description=text, allow_abbrev=False)
+    def verb(name, text, of=verbs, workdir=True, more=""):
+        sub = of.add_parser(name, help=text, description=f"{text}. {more}".rstrip(), allow_abbrev=False)
         if workdir:
             sub.add_argument("--workdir", required=True, help="the run's folder")
         return sub
 
-    train = verb("train", "train a network, or go on with an interrupted training")
+    keys = "every key with its default and meaning is in ferjax/config.py"
+    train = verb(
+        "train",
+        "train a network, or go on with an interrupted training",
+        more=f"--config.KEY=VALUE changes a key of the config file, as in --config.train.epochs=5; {keys}.",
+    )
     train.add_argument(
-        "--config", required=True, help="an experiment file; change keys with --config.KEY=VALUE"
+        "--config", required=True, help="an experiment file, or the config.json of a run; see above for keys"
     )
     train.add_argument(
         "--coordinator", help="several processes: host:port of process 0, or auto (SLURM, TPU pods)"
     )
-    train.add_argument("--processes", type=int, default=1, help="with --coordinator: how many")
-    train.add_argument("--process", type=int, default=0, help="with --coordinator: which one this is")
+    train.add_argument("--processes", type=int, help="with --coordinator host:port: how many; 1")
+    train.add_argument("--process", type=int, help="with --coordinator host:port: which one this is; 0")
 
-    test = verb("evaluate", "evaluate a training's checkpoint on a part of its data")
+    test = verb(
+        "evaluate",
+        "evaluate a training's checkpoint on a part of its data",
+        more="--config.KEY=VALUE changes a key of data, evaluate or parallel, as in "
+        "--config.evaluate.views=10 (average ten shifted and mirrored views), "
+        f"--config.evaluate.batch_size=64 or --config.data.dir=FOLDER; {keys}.",
+    )
     test.add_argument("--split", default="test", help="train, select or test")
     test.add_argument("--checkpoint", default="best", help="best, last or a step")
 
     report = verb("report", "write W/report/index.html from what is in the run's folder")
     report.add_argument("--no-faces", action="store_true", help="leave out every picture of a face")
 
-    check = verb("data", "look at a data set: what is there, beside what was published", workdir=False)
-    check.add_argument("action", choices=("check", "export"))
-    check.add_argument("name", help="folder under data_pipelines, such as fer2013; for export: a config file")
-    check.add_argument("--dir", default="", help="check: the user's files")
-    check.add_argument("--out", default="", help="export: folder for train.npz, select.npz, test.npz")
+    data = verb("data", "look at a data set, or export its parts", workdir=False)
+    actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = verb("check", "what is there, beside what was published", actions, workdir=False)
+    check.add_argument("name", metavar="NAME", help="folder under data_pipelines, such as fer2013")
+    check.add_argument("--dir", required=True, help="your files")
+    export = verb(
+        "export",
+        "write train.npz, select.npz and test.npz, which data.name=npz reads",
+        actions,
+        workdir=False,
+        more="--config.KEY=VALUE changes a key of the config file.",
+    )
+    export.add_argument("config", metavar="CONFIG", help="an experiment file, or the config.json of a run")
+    export.add_argument("--out", required=True, help="folder for the files")
+    parser.set_defaults(action="")
     return parser
 
 
-def _overrides(verb: str, rest: list[str]) -> list[str]:
+def _overrides(args, rest: list[str]) -> list[str]:
     """--config.a.b=value and --config.a.b value, as "a.b=value"."""
+    verb = f"{args.verb} {args.action or ''}".strip()
     out, rest = [], list(rest)
     while rest:
         text = rest.pop(0)
-        if not text.startswith("--config.") or verb == "report":
+        if not text.startswith("--config.") or verb in ("report", "data check"):
             raise BadInput(f"unknown argument {text}; see ferjax {verb} --help")
         if "=" not in text and rest and not rest[0].startswith("--"):
             text += "=" + rest.pop(0)
@@ -98,12 +130,38 @@ def _overrides(verb: str, rest: list[str]) -> list[str]:
 def _train(args, overrides) -> int:
     from ferjax import config
 
+    where = _several(args)
     loaded = config.load(args.config, overrides)
     from ferjax import parallel, train
 
-    if args.coordinator:
-        parallel.connect("" if args.coordinator == "auto" else args.coordinator, args.processes, args.process)
+    if where:
+        try:
+            parallel.connect(*where)
+        except (RuntimeError, ValueError) as e:  # of jax.distributed: nobody there, no cluster found
+            lines = str(e).strip().splitlines() or ["no reason given"]
+            raise BadInput(
+                f"--coordinator {args.coordinator}: cannot join the other processes ({lines[0]}); check the "
+                "address, and that all of them run"
+            ) from e
     return train.train(loaded, args.workdir)
+
+
+def _several(args) -> tuple[str, int, int] | None:
+    """What `parallel.connect` takes; None for one process."""
+    numbers = {"--processes": args.processes, "--process": args.process}
+    given = [name for name, value in numbers.items() if value is not None]
+    if not args.coordinator or args.coordinator == "auto":
+        if given:
+            raise BadInput(f"{given[0]} needs --coordinator host:port, the address of process 0")
+        return ("", 1, 0) if args.coordinator else None
+    processes, process = args.processes or 1, args.process or 0
+    if args.processes is not None and args.processes < 1:
+        raise BadInput(f"--processes is {args.processes}; it must be at least 1")
+    if not 0 <= process < processes:
+        raise BadInput(
+            f"--process is {process}; with --processes {processes} it must be 0 to {processes - 1}"
+        )
+    return args.coordinator, processes, process
 
 
 def _evaluate(args, overrides) -> int:
@@ -129,9 +187,7 @@ def _data(args, overrides) -> int:
         return arrays.print_check(args.name, args.dir)
     from ferjax import config
 
-    if not args.out:
-        raise BadInput("data export needs --out FOLDER")
-    arrays.export(arrays.load_parts(config.load(args.name, overrides).data), args.out)
+    arrays.export(arrays.load_parts(config.load(args.config, overrides).data), args.out)
     print(f"train.npz, select.npz, test.npz are in {args.out}; data.name=npz, data.dir={args.out} reads them")
     return 0
 

@@ -15,10 +15,11 @@ import runs
 from PIL import Image
 
 from data_pipelines import arrays
-from ferjax import train
+from ferjax import evaluate, parallel, report, train
 from ferjax.main import main
 
 ONE = "--config.parallel.devices=1"
+SEVERAL = ["train", "--config", "e.py", "--workdir", "w", "--coordinator", "localhost:1234"]
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,32 @@ def refused(capsys, argv, *words, before=()) -> str:
         (["train", "--config", "e.py", "--workdir", "w", "--processes", "two"], "invalid int value: 'two'"),
         (["report", "--workdir", "no_such"], "no_such: no such workdir"),
         (["report", "--workdir", "w", "--config.seed=1"], "unknown argument --config.seed=1"),
-        (["data", "check", "no_such"], "no data set 'no_such'"),
-        (["data", "check", "fer2013"], "data.dir: '' is no folder"),
+        (["train", "--config", "e.py", "--workdir", "w", "--processes", "2"], "--processes needs --coordin"),
+        (["train", "--config", "e.py", "--workdir", "w", "--process", "0"], "--process needs --coordinator"),
+        (
+            [*SEVERAL, "--processes", "2", "--process", "2"],
+            "--process is 2; with --processes 2 it must be 0 to 1",
+        ),
+        ([*SEVERAL, "--processes", "2", "--process", "-1"], "--process is -1"),
+        ([*SEVERAL, "--process", "1"], "--process is 1; with --processes 1"),
+        ([*SEVERAL, "--processes", "0"], "--processes is 0; it must be at least 1"),
+        (["data"], "required: ACTION; see ferjax data --help"),
+        (["data", "look"], "invalid choice: 'look'"),
+        (["data", "check", "no_such", "--dir", "."], "no data set 'no_such'"),
+        (["data", "check", "npz", "--dir", "."], "data check npz: npz is exported parts"),
+        (["data", "check", "fer2013"], "required: --dir; see ferjax data check --help"),
+        (["data", "check", "fer2013", "--dir", "gone"], "data check fer2013: --dir 'gone' is no folder"),
+        (
+            ["data", "check", "fer2013", "--dir", ".", "--out", "o"],
+            "unknown argument --out; see ferjax data check",
+        ),
+        (["data", "check", "fer2013", "--dir", ".", "--config.seed=1"], "unknown argument --config.seed=1"),
         (["data", "export", "no_such.py", "--out", "o"], "no_such.py does not exist"),
+        (["data", "export", "no_such.py"], "required: --out; see ferjax data export --help"),
+        (
+            ["data", "export", "e.py", "--out", "o", "--dir", "."],
+            "unknown argument --dir; see ferjax data export",
+        ),
         (["evaluate", "--workdir", "no_such"], "no_such has no config.json"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else None,
@@ -379,12 +403,69 @@ def test_a_loss_that_is_not_finite(capsys, place, tmp_path):
     ],
     ids=["host", "device"],
 )
-def test_out_of_memory(capsys, place, tmp_path, monkeypatch, error):
-    def full(*_):
+@pytest.mark.parametrize("verb", ["train", "evaluate", "data export", "report"])
+def test_out_of_memory(capsys, place, tmp_path, monkeypatch, verb, error):
+    """The advice is of the verb."""
+
+    def full(*_, **__):
         raise error
 
-    monkeypatch.setattr(train, "train", full)
-    refused(capsys, _train(place, tmp_path), "out of memory: ", "; lower input.batch_size")
+    for module, name in (
+        (train, "train"),
+        (evaluate, "evaluate"),
+        (arrays, "load_parts"),
+        (report, "write_report"),
+    ):
+        monkeypatch.setattr(module, name, full)
+    argv, words = {
+        "train": (
+            _train(place, tmp_path),
+            "; lower input.batch_size or evaluate.batch_size, or set input.pla",
+        ),
+        "evaluate": (["evaluate", "--workdir", tmp_path], "; lower --config.evaluate.batch_size"),
+        "data export": (
+            ["data", "export", place / "experiment.py", "--out", tmp_path],
+            "--config.data.limit",
+        ),
+        "report": (["report", "--workdir", tmp_path], "; free some memory"),
+    }[verb]
+    refused(capsys, argv, "out of memory: ", words)
+
+
+@pytest.mark.parametrize(
+    ("error", "address"),
+    [
+        (RuntimeError("DEADLINE_EXCEEDED: nobody\nthere"), "localhost:1234"),
+        (ValueError("coordinator_address should be defined."), "auto"),
+    ],
+)
+def test_processes_that_do_not_meet(capsys, place, tmp_path, monkeypatch, error, address):
+    def alone(*_):
+        raise error
+
+    monkeypatch.setattr(parallel, "connect", alone)
+    words = (f"--coordinator {address}: cannot join the other processes", str(error).splitlines()[0])
+    refused(capsys, _train(place, tmp_path / "w", "--coordinator", address), *words)
+
+
+def test_help_names_the_keys(capsys):
+    for verb, words in (
+        (["train"], ("ferjax/config.py", "--config.KEY=VALUE")),
+        (["evaluate"], ("--config.evaluate.views=10", "ferjax/config.py")),
+        (["data", "check"], ("--dir",)),
+        (["data", "export"], ("--out",)),
+    ):
+        with pytest.raises(SystemExit):
+            main([*verb, "--help"])
+        said = " ".join(capsys.readouterr().out.split())
+        assert [word for word in words if word not in said] == []
+
+
+def test_a_run_from_another_runs_config(capsys, place, tmp_path):
+    argv = ["train", "--config", place / "trained" / "config.json", "--workdir", tmp_path / "again"]
+    assert main(list(map(str, argv))) == 0
+    assert (tmp_path / "again/config.json").read_bytes() == (place / "trained/config.json").read_bytes()
+    refused(capsys, [*argv, "--config.train.epochs=0"], "config key train.epochs is 0")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -144,7 +144,7 @@ def save_result(
     contents[folder / f"{name}.csv"] = files.csv_bytes(rows)
     if figure and result["confusion"] is not None:
         # matplotlib is slow to import, and only figures need it
-        from ferjax.report.figure import confusion_png
+        from ferjax.figure import confusion_png
 
         contents[folder / f"{name}.png"] = confusion_png(result)
     contents[folder / f"{name}.json"] = files.json_bytes(result)

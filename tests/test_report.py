@@ -12,7 +12,7 @@ import pytest
 
 from data_pipelines import BadInput
 from ferjax import metrics, report, results
-from ferjax.report import charts
+from ferjax.report import charts, parts
 
 CLASSES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 SHORT = ("joy", "fear", "<b>&awe")
@@ -217,6 +217,23 @@ def test_wrong_arrays_of_mistakes_are_named(copy):
     assert "Not one mistake" in Page(report.write_report(copy)).text
     np.savez(path, **(good | {"image": good["image"].repeat(3, -1)}))
     assert Page(report.write_report(copy)).count("img") == 48
+
+
+def test_variants_without_duplicates_have_no_mistakes_of_their_own(tmp_path):
+    """Theirs are among those of the whole, and no file is missed."""
+    write_run(tmp_path, names=("test", "test_without_duplicates"))
+    (tmp_path / "results" / "test_without_duplicates_worst.npz").unlink()
+    page = Page(report.write_report(tmp_path))
+    assert "missing" not in page.text and page.count("img") == 24
+
+
+def test_as_many_mistakes_as_the_file_holds_up_to_a_limit(tmp_path):
+    write_run(tmp_path, names=("test",))
+    path = tmp_path / "results" / "test_worst.npz"
+    good = dict(np.load(path))
+    for times, shown in ((2, 48), (5, parts.MOST)):
+        np.savez(path, **{key: np.concatenate([value] * times) for key, value in good.items()})
+        assert Page(report.write_report(tmp_path)).count("img") == shown
 
 
 def test_a_training_without_results_yet(tmp_path):

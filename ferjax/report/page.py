@@ -40,7 +40,7 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool) -> str:
         "training": ("Training", _training(workdir)),
         "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
         "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
-        "mistakes": ("Worst mistakes", _each(workdir, lambda r: parts.worst(path, r, faces), "mistakes")),
+        "mistakes": ("Worst mistakes", _mistakes(path, workdir, faces)),
         "config": ("Configuration", _config(workdir)),
         "provenance": ("Provenance", _provenance(workdir)),
         "glossary": ("Glossary", parts.facts({k: escape(v) for k, v in GLOSSARY.items()})),
@@ -168,6 +168,12 @@ def _each(workdir: Mapping, section: Callable[[Mapping], str], what: str) -> str
         else:
             out = f"<h3>{title}</h3>{section(result)}"
     return out
+
+
+def _mistakes(path: pathlib.Path, workdir: Mapping, faces: bool) -> str:
+    """Of every result but the variants without duplicates, whose mistakes are among those of the whole."""
+    whole = {k: r for k, r in workdir["results"].items() if not k.endswith("_without_duplicates")}
+    return _each({**workdir, "results": whole}, lambda r: parts.worst(path, r, faces), "mistakes")
 
 
 def _config(workdir: Mapping) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ferjax.report import charts
 
-WORST = 24  # mistakes shown of each result
+MOST = 100  # mistakes that a page shows of a result; the file may hold fewer or more
 MEASURES = {
     "precision": "Precision",
     "recall": "Recall",
@@ -70,7 +70,7 @@ def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
     try:
         with np.load(io.BytesIO((path / name).read_bytes()), allow_pickle=False) as file:
             keys = ("image", "label", "predicted", "confidence", "id")
-            image, label, predicted, confidence, ids = (file[key][:WORST] for key in keys)
+            image, label, predicted, confidence, ids = (file[key][:MOST] for key in keys)
         sizes = {len(image), len(label), len(predicted), len(confidence), len(ids)}
         if len(sizes) > 1:
             raise ValueError("its arrays differ in length")

@@ -6,6 +6,7 @@ NaN is null in JSON and empty in CSV. What cannot be written or read is a BadInp
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -29,18 +30,22 @@ def write(path: pathlib.Path, data: bytes) -> None:
 
 
 def write_together(contents: Mapping[pathlib.Path, bytes]) -> None:
-    """Writes files that belong together: all or none.
+    """Writes files that belong together.
 
     The last one vouches for the others: it is away while they change, so that whoever finds it finds what
     belongs to it, even where the writer was killed half-way.
 
     Raises:
-      BadInput: one of them cannot be written; then all stay as they were.
+      BadInput: one of them cannot be written (a full disk, a folder in its place): all stay as they were.
+        Or the system refuses to rename what was written in full: then the last one is away, until all are
+        written again.
     """
     parts = {path: path.with_name(f".{path.name}.{os.getpid()}.part") for path in contents}
     path = None
     try:
         for path, data in contents.items():
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "a folder has this name")
             path.parent.mkdir(parents=True, exist_ok=True)
             with open(parts[path], "wb") as file:
                 file.write(data)

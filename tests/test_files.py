@@ -28,6 +28,38 @@ def test_all_or_none(tmp_path, small_disk):
     assert sorted(tmp_path.iterdir()) == names
 
 
+def test_a_folder_in_the_way(tmp_path):
+    """Found before anything changes, not by the rename half-way."""
+    names = [tmp_path / name for name in ("a.csv", "b.png", "c.json")]
+    files.write_together({path: b"old" for path in names})
+    names[1].unlink()
+    names[1].mkdir()
+    with pytest.raises(BadInput, match=r"b.png: cannot be written: a folder has this name"):
+        files.write_together({path: b"new" for path in names})
+    assert [names[0].read_bytes(), names[2].read_bytes()] == [b"old", b"old"]
+    assert sorted(tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize("refused", [0, 1, 2])
+def test_a_refused_rename_leaves_none_to_vouch(tmp_path, monkeypatch, refused):
+    names = [tmp_path / name for name in ("a.csv", "b.png", "c.json")]
+    files.write_together({path: b"old" for path in names})
+    replace = type(tmp_path).replace
+
+    def deny(self, target):
+        if target == names[refused]:
+            raise PermissionError(1, "Operation not permitted")
+        replace(self, target)
+
+    monkeypatch.setattr(type(tmp_path), "replace", deny)
+    with pytest.raises(BadInput, match=f"{names[refused].name}: cannot be written: Operation not permitted"):
+        files.write_together({path: b"new" for path in names})
+    assert sorted(tmp_path.iterdir()) == names[:2]
+    monkeypatch.undo()
+    files.write_together({path: b"new" for path in names})
+    assert {path.read_bytes() for path in names} == {b"new"}
+
+
 def test_the_last_vouches_for_the_others(tmp_path, monkeypatch):
     """Killed at any moment, there is either no last file or the one that belongs to the others."""
     names = [tmp_path / name for name in ("a.csv", "b.png", "c.json")]

@@ -27,6 +27,8 @@ SCHEMA, RUN_SCHEMA = "ferjax/result/1", "ferjax/run/1"
 PACKAGES = ("ferjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections",
             "tensorflow", "tensorflow-cpu", "tensorflow-datasets")  # fmt: skip
 
+PLACES = ("data.dir", "data.cache_dir")  # keys of a config that say where files lie
+
 _NUMBER, _TEXT = (int, float), (str,)
 _FIELDS = {  # key -> (allowed types, may it be null)
     "schema": (_TEXT, False),
@@ -73,8 +75,7 @@ def write_result(
 ) -> pathlib.Path:
     """Writes W/results/<name>.json, .csv (one row a metric) and .png (the confusion matrix).
 
-    Git revision, versions and time are added here. All files are written, or none; a JSON that is there has
-    the companions that belong to it.
+    Git revision, versions and time are added here. A JSON that is there has the companions that belong to it.
 
     Args:
       workdir: W.
@@ -262,12 +263,17 @@ def read_all(workdir) -> dict[str, dict]:
 def config_hash(config) -> str:
     """sha256, hex, of the config as canonical JSON (keys sorted, tuples as lists): 64 characters.
 
+    Where the data lies (`PLACES`) is left out, so that one recipe has one hash on every machine.
+
     Args:
       config: a dict or ml_collections.ConfigDict of plain values.
     Raises:
       ValueError: a value that JSON cannot hold; names its key.
     """
-    text = json.dumps(_config(config), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    config = _config(config)
+    if isinstance(config.get("data"), Mapping):
+        config["data"] = {key: value for key, value in config["data"].items() if f"data.{key}" not in PLACES}
+    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -144,6 +144,10 @@ def test_config_hash():
     assert base == results.config_hash({"b": {"d": None, "c": (1, 2.5)}, "a": 1}) and len(base) == 64
     assert base == results.config_hash({"a": np.int64(1), "b": {"c": (1, np.float64(2.5)), "d": None}})
     assert base != results.config_hash({"a": 1, "b": {"c": [1, 2.6], "d": None}})
+    here, there = ({"data": {"name": "x", "dir": d, "cache_dir": d}} for d in ("/here", "/there"))
+    assert results.config_hash(here) == results.config_hash(there)
+    assert results.config_hash(here) != results.config_hash({"data": {**here["data"], "name": "y"}})
+    assert here["data"]["dir"] == "/here"
     with pytest.raises(ValueError, match=r"config.b.c is nan"):
         results.config_hash({"b": {"c": math.nan}})
     with pytest.raises(ValueError, match=r"config.x.1 is <object"):

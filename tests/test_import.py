@@ -40,6 +40,17 @@ def test_importing_stays_light(code, absent):
     assert _imported(code) & absent == set()
 
 
+def test_one_tensorflow_for_every_system():
+    """There is no tensorflow-cpu for macOS, so that an installation there must ask for another package."""
+    requirements = pytest.importorskip("packaging.requirements")
+    lines = [line.split("#")[0].strip() for line in (runs.ROOT / "requirements.txt").read_text().splitlines()]
+    wanted = [requirements.Requirement(line) for line in lines if line]
+    for system, name in (("linux", "tensorflow-cpu"), ("darwin", "tensorflow")):
+        markers = {"sys_platform": system}
+        found = [r.name for r in wanted if r.marker is None or r.marker.evaluate(markers)]
+        assert [n for n in found if n in ("tensorflow", "tensorflow-cpu")] == [name]
+
+
 def _modules(folder: str):
     """(path below the root, syntax tree) of each file."""
     found = sorted((runs.ROOT / folder).rglob("*.py"))
@@ -80,6 +91,11 @@ def test_imports_run_one_way():
 
 def test_the_report_imports_no_model():
     assert _who(["ferjax/report"], [*MODELS, "jax", "flax", "data_pipelines.input"]) == []
+
+
+def test_only_the_command_line_imports_the_report():
+    found = {path for path, _ in _who(["ferjax"], ["ferjax.report"])}
+    assert {path for path in found if not path.startswith("ferjax/report/")} == {"ferjax/main.py"}
 
 
 def test_only_checkpoint_imports_orbax():

@@ -43,7 +43,7 @@ def transform(config: ConfigDict) -> optax.GradientTransformation:
         if o.weight_decay:
             parts.append(optax.add_decayed_weights(o.weight_decay, mask=kernels))
         parts.append(optax.trace(o.momentum, nesterov=o.momentum > 0))
-    else:
+    else:  # adam and adamw differ by the decay alone, which config_rules refuses with adam
         parts.append(optax.scale_by_adam(o.beta1, o.beta2, o.epsilon))
         if o.weight_decay:
             parts.append(optax.add_decayed_weights(o.weight_decay, mask=kernels))

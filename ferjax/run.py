@@ -68,7 +68,8 @@ def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Part
     if differing:
         words = ", ".join(f"{key} (there {old!r}, now {new!r})" for key, old, new in differing)
         raise BadInput(
-            f"workdir {workdir} was begun with another config: {words}; use a new --workdir or go back"
+            f"workdir {workdir} was begun with another config: {words}; use a new --workdir, go back, or, if "
+            f"that run is not needed, rm -r {workdir}"
         )
     old = saved["run"].get("split_hashes", {})
     changed = [name for name, new in split_hashes(parts).items() if old.get(name, new) != new]

@@ -263,7 +263,7 @@ def test_a_workdir_in_use(capsys, place, trained):
 @pytest.mark.parametrize(
     ("break_it", "words"),
     [
-        (None, ("was begun with another config: optimizer.learning_rate (there 0.02, now 0.5)",)),
+        (None, ("was begun with another config: optimizer.learning_rate (there 0.02, now 0.5)", "rm -r ")),
         (lambda w: (w / "config.json").write_text('{"seed": '), ("config.json: cannot be read as JSON",)),
         (lambda w: (w / "config.json").write_text("[]"), ("config.json: holds no JSON object",)),
         (lambda w: (w / "config.json").unlink(), ("has checkpoints and no config.json",)),

@@ -20,8 +20,8 @@ GLOSSARY = {
     "Log loss": "mean of -log of the probability given to the true class, in nats.",
     "Interval": "percentile bootstrap: subjects (images, where subjects are unknown) are drawn again with "
     "replacement. The spread over training seeds is not in it.",
-    "Hashes": "sha256. A split's covers ids, labels and pixels; the configuration's covers every key but those that "
-    "say where files lie.",
+    "Hashes": "sha256. A split's covers ids, labels and pixels; the configuration's covers every key but "
+    "where files lie.",
 }
 
 

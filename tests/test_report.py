@@ -51,7 +51,12 @@ def write_run(workdir, classes=CLASSES, epochs=12, names=("test", "select"), n=4
         probability /= probability.sum(1, keepdims=True)
         subject = [f"s{i:02d}" for i in rng.integers(0, 53, n)]
         scores = metrics.classification(label, probability, classes, subject, n_bootstrap=100)
-        facts = {"split": f"facsynth/{name}", "split_hash": hashes[name], "config": config, "seed": 0}
+        facts = {
+            "split": f"facsynth/{name}",
+            "split_hash": hashes[name.removesuffix("_without_duplicates")],
+            "config": config,
+            "seed": 0,
+        }
         facts |= {"selected_on": "accuracy on unseen subjects", "checkpoint_step": 1000, "wall_time_s": 3.2}
         results.write_result(workdir, name, scores, **facts, device="8 x cpu, pmap", figure=False)
         write_worst(workdir / "results" / f"{name}_worst.npz", label, probability, rng)

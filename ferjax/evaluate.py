@@ -125,16 +125,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
         raise BadInput(f"{chosen.name}: no image has a known label, so there is nothing to score")
     devices = Devices(config.parallel.mode, None, config.parallel.devices)
     model = fer_cnn.build(config.model, len(chosen.classes))
-    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
-    try:
-        step = _step(checkpoints, which)
-        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *chosen.image.shape[1:])))[
-            "params"
-        ]
-        params = devices.put(checkpoints.weights(step, shapes))
-    finally:
-        checkpoints.close()
-    probability = Predictor(config, model, devices, config.evaluate.views)(params, chosen)
+    params, step = load_weights(workdir, which, model, chosen.image.shape[1:])
+    probability = Predictor(config, model, devices, config.evaluate.views)(devices.put(params), chosen)
     selection = saved["run"].get("selection", parts.selection)
     selected = {"best": f"{config.train.select_by} on {selection}", "last": "nothing: the last step"}
 
@@ -177,6 +169,26 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
     return paths
+
+
+def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:
+    """The weights of a run's checkpoint, on the host, and its step.
+
+    Args:
+      workdir: of a training.
+      which: best (by validation), last, or a step.
+      model: the network that is to take them.
+      image_shape: [h, w, c] of its input.
+    Raises:
+      BadInput: no such checkpoint, or one of another network.
+    """
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        step = _step(checkpoints, which)
+        shapes = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, *image_shape)))["params"]
+        return checkpoints.weights(step, shapes), step
+    finally:
+        checkpoints.close()
 
 
 def _same_data(workdir, begun: dict, now: dict, split: str) -> list[str]:

@@ -1,0 +1,38 @@
+"""Copies what may be shown of a workdir next to this file: results and curves; no weights, faces or paths.
+
+python docs/results/collect.py runs/fer2013_best
+"""
+
+import json
+import pathlib
+import shutil
+import sys
+
+from ferjax.report import write_report
+
+HERE = pathlib.Path(__file__).parent
+
+
+def main(workdir: pathlib.Path):
+    """W/{config.json, run.json, metrics.jsonl, timing.jsonl, results/, report/} -> docs/results/<name>/."""
+    out = HERE / workdir.name
+    shutil.rmtree(out, ignore_errors=True)
+    (out / "results").mkdir(parents=True)
+    for name in ("metrics.jsonl", "timing.jsonl"):
+        shutil.copy(workdir / name, out / name)
+    config = json.loads((workdir / "config.json").read_text())
+    config["data"]["dir"] = "where FER2013 lies"
+    config["data"]["cache_dir"] = ""
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    described = json.loads((workdir / "run.json").read_text())
+    for start in (described, *described["resumed"]):
+        start.pop("host", None)
+    (out / "run.json").write_text(json.dumps(described, indent=2) + "\n")
+    for path in (workdir / "results").iterdir():
+        if not path.name.endswith(("_worst.npz", "_predictions.csv")):
+            shutil.copy(path, out / "results" / path.name)
+    write_report(out, faces=False)
+
+
+if __name__ == "__main__":
+    main(pathlib.Path(sys.argv[1]))

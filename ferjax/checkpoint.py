@@ -21,6 +21,9 @@ from data_pipelines import BadInput
 # Orbax tells a page about each save, and with tracebacks what is raised here as one line
 logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
 
+# and asyncio, when they are collected, of the other writes that failed with the first
+logging.getLogger("asyncio").addFilter(lambda record: "was never retrieved" not in record.getMessage())
+
 OLD = "old"  # checkpoints on their way out
 
 

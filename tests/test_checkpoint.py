@@ -1,5 +1,6 @@
 """What is saved comes back bit for bit, whatever happens meanwhile; what goes away goes away whole."""
 
+import logging
 import resource
 import shutil
 
@@ -141,3 +142,11 @@ def test_another_model_is_named(opened):
         opened(read_only=True).weights(1, _state(1, 5)["params"])
     with pytest.raises(BadInput, match=r"layer/more is absent there and \(\) in this config's network"):
         opened().restore(1, {"params": {"layer": _state(1)["params"]["layer"] | {"more": jnp.ones(())}}})
+
+
+def test_failed_writes_beside_the_first_are_not_told_again(caplog):
+    """asyncio logs a traceback for each, whenever it is collected; the first is told as one line already."""
+    logger = logging.getLogger("asyncio")
+    logger.error("_GatheringFuture exception was never retrieved\nfuture: <...>")
+    logger.error("something else")
+    assert [record.getMessage() for record in caplog.records] == ["something else"]

@@ -1,5 +1,6 @@
 """Files are whole or not there."""
 
+import contextlib
 import json
 import os
 import resource
@@ -10,19 +11,22 @@ from data_pipelines import BadInput
 from ferjax import files
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_disk():
-    """No file may grow beyond 1,000 bytes."""
+    """No file may grow beyond 1,000 bytes. Not a fixture: pytest's own log would meet the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_all_or_none(tmp_path, small_disk):
+def test_all_or_none(tmp_path):
     names = [tmp_path / name for name in ("a.csv", "b.png", "c.json")]
     files.write_together({path: b"old" for path in names})
-    with pytest.raises(BadInput, match=r"b.png: cannot be written: File too large; free some space"):
+    refused = pytest.raises(BadInput, match=r"b.png: cannot be written: File too large; free some space")
+    with small_disk(), refused:
         files.write_together(dict(zip(names, (b"new", b"x" * 2000, b"new"), strict=True)))
     assert [path.read_bytes() for path in names] == [b"old"] * 3
     assert sorted(tmp_path.iterdir()) == names
@@ -76,7 +80,7 @@ def test_the_last_vouches_for_the_others(tmp_path, monkeypatch):
     assert seen == [False] * 6 and names[-1].read_bytes() == b"new"
 
 
-def test_appending(tmp_path, small_disk):
+def test_appending(tmp_path):
     path = tmp_path / "below" / "lines.jsonl"
     file = files.Appended(path)
     for step in range(100):
@@ -85,7 +89,7 @@ def test_appending(tmp_path, small_disk):
             break
         file.write(line)
         assert path.read_bytes().endswith(line)  # not held back
-    with pytest.raises(BadInput, match=r"lines.jsonl: cannot be written: File too large"):
+    with small_disk(), pytest.raises(BadInput, match=r"lines.jsonl: cannot be written: File too large"):
         file.write(line)
     file.close()
     files.cut_back(path, 10**6)

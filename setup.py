@@ -23,6 +23,7 @@ setuptools.setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=setuptools.find_packages(include=["ferjax*", "data_pipelines*"]),
+    package_data={"ferjax.report": ["*.js"]},
     install_requires=lines("requirements.txt"),
     extras_require={
         "cuda": ["jax[cuda12]"],

@@ -4,6 +4,7 @@ TensorFlow is used where it is installed, and imported only inside functions.
 """
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -19,15 +20,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, no_folder
-from data_pipelines.split import FIELDS, Split, blank, hash_rows, resize, stratified
+from data_pipelines import BadInput, labels, no_folder
+from data_pipelines.split import FIELDS, Split, blank, hash_rows, join, resize, shuffle_labels, stratified
 
 __all__ = [
     "DEFAULTS",
+    "Coded",
     "Parts",
     "Split",
     "data_set",
     "export",
+    "load_coded",
     "load_parts",
     "load_splits",
     "names",
@@ -67,8 +70,12 @@ DEFAULTS = {
     "exclude_blank": False,  # leave out images of one single grey value
     "exclude_duplicates": "none",  # or across
     "limit": 0,  # images per part; 0 is all
+    "shuffle_labels": 0,  # 0, or the seed of a permutation
 }
 """What `load_parts` takes where the config does not say."""
+
+DIVIDING = ("select", "fold", "folds")
+"""Options that say how a set is divided, and not what is read of it: they share one cache."""
 
 
 def load_parts(data: Mapping) -> Parts:
@@ -80,6 +87,8 @@ def load_parts(data: Mapping) -> Parts:
         exclude_duplicates: "across" leaves out of train what is, pixel for pixel, also in select or test, and
           out of select what is also in test. The reported part is never thinned.
         limit: so many images per part, classes in proportion, chosen by the hash of the id.
+        shuffle_labels: the known labels of train and of select are permuted with this seed, a control: what a
+          network learns from them is not about emotions. Test keeps its own.
 
     Returns:
       Parts; each Split is sorted by id.
@@ -114,10 +123,64 @@ def load_parts(data: Mapping) -> Parts:
             raise BadInput(
                 f"data: no image is left in {part} ({split.name}); check data.dir and the exclusions"
             )
+        if data["shuffle_labels"] and part != "test":
+            split = shuffle_labels(split, int(data["shuffle_labels"]))
         done[part] = resize(split, size) if size else split
     for line in parts.findings:
         log.warning("%s", line)
     return parts._replace(**done)
+
+
+class Coded(NamedTuple):
+    """Inputs with known action units, which attribution looks at.
+
+    Attributes:
+      split: rows with at least one known code; label -1 where the input shows no emotion class.
+      sequence: str [n], the unit of analysis: inputs of one sequence are near-copies.
+      rule: which inputs these are, in words.
+    """
+
+    split: Split
+    sequence: np.ndarray
+    rule: str
+
+
+def load_coded(data: Mapping) -> Coded:
+    """The inputs of a set that attribution looks at.
+
+    A set's folder may say which by `coded(options, load) -> (Split, words)`, where load(options) gives the
+    set's parts; else all rows of all parts with a known code are taken. `sequences(ids)` names each input's
+    sequence; without it each input is one.
+
+    Args:
+      data: as for `load_parts`; limit and image_size hold here too.
+    Raises:
+      BadInput: no input has a known code, or as `load_parts`.
+    """
+    data = {**DEFAULTS, **{key: data[key] for key in DEFAULTS if key in data}}
+    name = str(data["name"])
+    if name == "npz":
+        module, parts = None, _read_exported(data["dir"])
+        split, rule = join("npz", [parts.train, parts.select, parts.test]), "train, select and test"
+    else:
+        module, options = data_set(data)
+        load = functools.partial(load_splits, module, cache_dir=data["cache_dir"])
+        if hasattr(module, "coded"):
+            split, rule = module.coded(options, load)
+        else:
+            splits = load(options)
+            split, rule = join(name, list(splits.values())), "all of " + ", ".join(splits)
+    if not split.au_names or not (split.aus != labels.AU_UNKNOWN).any():
+        raise BadInput(
+            f"data {name}: not one input has action-unit labels, so no filter can be matched to one; give a "
+            "FACS-coded set such as ck_plus or facsynth"
+        )
+    split = split.take((split.aus != labels.AU_UNKNOWN).any(1))
+    if data["limit"]:
+        split = split.take(stratified(split, int(data["limit"])))
+    split = resize(split, int(data["image_size"])) if data["image_size"] else split
+    sequences = getattr(module, "sequences", None)
+    return Coded(split, np.asarray(sequences(split.id) if sequences else split.id, np.str_), rule)
 
 
 def data_set(data: Mapping) -> tuple:
@@ -275,10 +338,12 @@ def print_check(name: str, folder: str) -> int:
 def fingerprint(module, options: Mapping) -> str:
     """Hex digits that change with the source files (path, size, time), the options, and the reading code."""
     digest = hashlib.sha256()
-    digest.update(json.dumps({k: v for k, v in options.items() if k != "select"}, sort_keys=True).encode())
+    read = {k: v for k, v in options.items() if k not in DIVIDING}
+    digest.update(json.dumps(read, sort_keys=True).encode())
     for code in sorted(Path(module.__file__).parent.glob("*.py")):
         digest.update(code.read_bytes())
-    digest.update((Path(__file__).parent / "labels.py").read_bytes())
+    for code in ("labels.py", "faces.py"):
+        digest.update((Path(__file__).parent / code).read_bytes())
     if options.get("dir"):
         for line in sorted(_listing(Path(options["dir"]).expanduser())):
             digest.update(line.encode("utf-8", "surrogateescape"))

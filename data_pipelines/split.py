@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +162,29 @@ def blank(image: np.ndarray) -> np.ndarray:
 def known(split: Split) -> Split:
     """The rows whose label is known."""
     return split if (split.label >= 0).all() else split.take(split.label >= 0)
+
+
+def join(name: str, splits: Sequence[Split]) -> Split:
+    """Splits of one set, one after the other.
+
+    Raises:
+      ValueError: classes, action units or sizes differ, or an id is in two of them.
+    """
+    first = splits[0]
+    for other in splits[1:]:
+        same = [(s.classes, s.au_names, s.image.shape[1:]) for s in (first, other)]
+        if same[0] != same[1]:
+            raise ValueError(f"{other.name} and {first.name} differ in classes, action units or size")
+    arrays = {field: np.concatenate([getattr(s, field) for s in splits]) for field in FIELDS}
+    return dataclasses.replace(first, name=name, **arrays)
+
+
+def shuffle_labels(split: Split, seed: int) -> Split:
+    """The known labels permuted among their images: the classes' counts stay, what they mean goes."""
+    rows = np.flatnonzero(split.label >= 0)
+    label = split.label.copy()
+    label[rows] = np.random.default_rng(seed).permutation(label[rows])
+    return dataclasses.replace(split, label=label)
 
 
 def split_tenth(split: Split) -> tuple[Split, Split]:

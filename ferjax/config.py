@@ -38,6 +38,7 @@ def default() -> ConfigDict:
     d.exclude_duplicates = "none"  # or across: drop training images that recur in select or test
     d.select = "auto"  # the set's own rule; tenth: a hashed tenth of the training part selects the epoch
     d.limit = 0  # first n examples of each part, for trying things out; 0: all
+    d.shuffle_labels = 0  # control: labels of train and select permuted with this seed; 0: as they are
 
     c.input = i = ConfigDict()
     i.batch_size = 128  # examples a step, over all devices and hosts
@@ -110,6 +111,20 @@ def default() -> ConfigDict:
     e.batch_size = 256
     e.views = 1  # 1; 2: and mirrored; 10: five shifts, each mirrored
     e.bootstrap = 2000  # resamples behind each interval
+
+    c.attribute = t = ConfigDict()
+    t.layers = ""  # names, comma between; empty: the ReLU of every block
+    t.batch_size = 128  # inputs at once
+    t.top_n = 9  # strongest inputs a filter is matched by and shown with; Breuer & Kimmel's N
+    t.threshold = 1  # least intensity (1 = A, trace) that counts as showing an AU
+    t.least = 8  # inputs that must show an AU, and as many that must not, or it is left out
+    t.permutations = 200_000  # of AU rows within subjects; fewer are taken where that would need hours
+    t.fdr = 0.05  # Benjamini-Hochberg
+    t.random_networks = 20  # of the same architecture, with random weights
+    t.seeds = 0  # further trainings with other seeds: which matches recur
+    t.shuffled = 0  # trainings on shuffled labels
+    t.bootstrap = 2000  # resamples of subjects behind each interval
+    t.randomised_inputs = 24  # inputs of the cascading randomisation of pixel methods
     return c
 
 
@@ -122,7 +137,7 @@ FREE_ON_RESUME = (
     "input.prefetch",
     "train.log_every",
 )
-FREE_GROUPS_ON_RESUME = ("checkpoint.", "evaluate.", "parallel.")
+FREE_GROUPS_ON_RESUME = ("checkpoint.", "evaluate.", "parallel.", "attribute.")
 FORMER_LABELS = "fer2013"  # the default of data.labels before it was "", with the same meaning
 
 

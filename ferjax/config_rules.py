@@ -2,7 +2,8 @@
 
 from ml_collections import ConfigDict
 
-KNOWN_SETS = ("facsynth", "fer2013", "npz")
+from data_pipelines import arrays
+
 CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
 
 
@@ -37,7 +38,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
     return [
         at_least("seed", 0),
         at_least("train.epochs", 1),
-        one_of("data.name", *KNOWN_SETS),
+        one_of("data.name", *arrays.names(), "npz"),
         (
             "data.image_size",
             c.data.image_size == 0 or c.data.image_size >= 2**blocks,
@@ -47,6 +48,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         one_of("data.exclude_duplicates", "none", "across"),
         one_of("data.select", "auto", "tenth"),
         at_least("data.limit", 0),
+        at_least("data.shuffle_labels", 0),
         at_least("input.batch_size", 1),
         one_of("input.placement", "device", "host"),
         at_least("input.prefetch", 1),
@@ -117,4 +119,15 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("evaluate.batch_size", 1),
         one_of("evaluate.views", 1, 2, 10),
         at_least("evaluate.bootstrap", 100),
+        at_least("attribute.batch_size", 1),
+        at_least("attribute.top_n", 1),
+        ("attribute.threshold", 1 <= c.attribute.threshold <= 5, "1 (A, trace) to 5 (E, maximum)"),
+        at_least("attribute.least", 1),
+        at_least("attribute.permutations", 100),
+        ("attribute.fdr", 0 < c.attribute.fdr < 1, "between 0 and 1"),
+        at_least("attribute.random_networks", 1),
+        at_least("attribute.seeds", 0),
+        at_least("attribute.shuffled", 0),
+        at_least("attribute.bootstrap", 100),
+        at_least("attribute.randomised_inputs", 2),
     ]

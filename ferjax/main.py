@@ -39,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
 SMALLER = {
     "train": "lower input.batch_size or evaluate.batch_size, or set input.placement=host",
     "evaluate": "lower --config.evaluate.batch_size",
+    "attribute": "lower --config.attribute.batch_size, or take the first few with --config.data.limit",
     "data export": "lower --config.data.image_size, or take the first few with --config.data.limit",
 }
 """What needs less memory, by verb."""
@@ -94,6 +95,17 @@ def _parser() -> argparse.ArgumentParser:
 
     report = verb("report", "write W/report/index.html from what is in the run's folder")
     report.add_argument("--no-faces", action="store_true", help="leave out every picture of a face")
+
+    look = verb(
+        "attribute",
+        "match a training's filters to FACS action units, with controls",
+        more="--config.KEY=VALUE changes a key of data or attribute, as in --config.attribute.top_n=20 or "
+        f"--config.attribute.random_networks=5; {keys}.",
+    )
+    look.add_argument("--data", default="", metavar="NAME", help="a set with action units; that trained on")
+    look.add_argument("--dir", default="", help="your files of that set")
+    look.add_argument("--config", help="train this experiment in the workdir first, or finish its training")
+    look.add_argument("--no-faces", action="store_true", help="the report without any picture of a face")
 
     data = verb("data", "look at a data set, or export its parts", workdir=False)
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -180,6 +192,23 @@ def _report(args, overrides) -> int:
     return 0
 
 
+def _attribute(args, overrides) -> int:
+    from ferjax import report
+    from ferjax.attribution import study, tables
+
+    if args.config:
+        from ferjax import config, train
+
+        status = train.train(config.load(args.config), args.workdir)
+        if status:
+            return status
+    folder, status = study.attribute(args.workdir, args.data, args.dir, overrides)
+    if not status:
+        print(tables.words(folder))
+        print(f"report: {report.write_report(args.workdir, faces=not args.no_faces)}")
+    return status
+
+
 def _data(args, overrides) -> int:
     from data_pipelines import arrays
 
@@ -192,7 +221,7 @@ def _data(args, overrides) -> int:
     return 0
 
 
-VERBS = {"train": _train, "evaluate": _evaluate, "report": _report, "data": _data}
+VERBS = {"train": _train, "evaluate": _evaluate, "report": _report, "attribute": _attribute, "data": _data}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ people, poses and lights in `identity`, emotions and time courses in `expression
 describes them.
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from data_pipelines import BadInput
 from data_pipelines.facsynth.expressions import CLASSES
 from data_pipelines.facsynth.generate import check_options, generate
 from data_pipelines.facsynth.muscles import AU_NAMES
+from data_pipelines.split import Split, join
 
-__all__ = ["AU_NAMES", "CLASSES", "OPTIONS", "arrays", "checked", "generate"]
+__all__ = ["AU_NAMES", "CLASSES", "OPTIONS", "arrays", "checked", "coded", "generate"]
 
 OPTIONS = {
     "n_subjects": 300,
@@ -54,3 +56,17 @@ def arrays(options: Mapping | None = None) -> dict[str, dict[str, np.ndarray]]:
     """
     options = checked(options)
     return generate(size=options.pop("image_size"), **options)
+
+
+def coded(options: Mapping, load: Callable[[Mapping], Mapping[str, Split]]) -> tuple[Split, str]:
+    """The inputs for attribution: the people of the test part, with emotions and with independent units.
+
+    The second kind has label -1: there, no emotion can stand in for an action unit. Ids end in its mode.
+
+    Args:
+      options: as OPTIONS; the mode is not looked at.
+      load: options -> part -> Split, see `arrays.load_coded`.
+    """
+    modes = {mode: load({**options, "mode": mode})["test"] for mode in ("emotion", "independent")}
+    named = [dataclasses.replace(s, id=np.char.add(s.id, f"-{mode}")) for mode, s in modes.items()]
+    return join("facsynth/test", named), "people of the test part, with emotions and with independent units"

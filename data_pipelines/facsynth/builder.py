@@ -1,15 +1,14 @@
 """facsynth as a TensorFlow Datasets builder. The only module of this folder that needs TensorFlow."""
 
 import dataclasses
-import io
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from data_pipelines import facsynth
+from data_pipelines.tfds_examples import examples
 
 _DESCRIPTION = """
 Grey pictures of faces that do not exist, drawn by a differentiable renderer from FACS action units, which are
@@ -89,21 +88,7 @@ class Facsynth(tfds.core.GeneratorBasedBuilder):
         return {part: self._generate_examples(arrays) for part, arrays in drawn.items()}
 
     def _generate_examples(self, arrays: Mapping) -> Iterator[tuple[str, dict]]:
-        for row, key in enumerate(arrays["id"].tolist()):
-            png = io.BytesIO()
-            Image.fromarray(arrays["image"][row, :, :, 0]).save(png, "png", compress_level=1)
-            png.seek(0)
-            yield (
-                key,
-                {
-                    "image": png,
-                    "label": int(arrays["label"][row]),
-                    "aus": arrays["aus"][row],
-                    "au_intensity": arrays["au_intensity"][row],
-                    "subject": str(arrays["subject"][row]),
-                    "id": key,
-                },
-            )
+        return examples(arrays, more=("au_intensity",))
 
 
 Builder = Facsynth

@@ -1,14 +1,13 @@
 """FER2013 as a TensorFlow Datasets builder, and the check of a user's copy."""
 
-import io
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
 from data_pipelines import fer2013
+from data_pipelines.tfds_examples import examples
 
 _CITATION = """
 @inproceedings{goodfellow2013challenges,
@@ -85,20 +84,7 @@ class Fer2013(tfds.core.GeneratorBasedBuilder):
         return {part: self._generate_examples(arrays) for part, arrays in fer2013.arrays(options).items()}
 
     def _generate_examples(self, arrays: Mapping) -> Iterator[tuple[str, dict]]:
-        for row, key in enumerate(arrays["id"].tolist()):
-            png = io.BytesIO()
-            Image.fromarray(arrays["image"][row, :, :, 0]).save(png, "png", compress_level=1)
-            png.seek(0)
-            yield (
-                key,
-                {
-                    "image": png,
-                    "label": int(arrays["label"][row]),
-                    "aus": arrays["aus"][row],
-                    "subject": str(arrays["subject"][row]),
-                    "id": key,
-                },
-            )
+        return examples(arrays)
 
 
 Builder = Fer2013

@@ -16,6 +16,8 @@ from ferjax.ops.conv import conv2d
 from ferjax.ops.pool import max_pool_2x2
 
 Array = jax.Array
+# made once: networks of one config are then equal, and share what is compiled for them
+INITS = {"glorot_uniform": nn.initializers.glorot_uniform(), "he_normal": nn.initializers.he_normal()}
 
 
 class Conv(nn.Module):
@@ -37,6 +39,12 @@ class Conv(nn.Module):
         return conv2d(x, kernel.astype(self.dtype), method=self.method) + bias.astype(self.dtype)
 
 
+def unchanged(name: str, x: Array) -> Array:
+    """The edit that changes nothing."""
+    del name
+    return x
+
+
 class FerCnn(nn.Module):
     """Blocks of convolution, ReLU and pooling, then a hidden layer and the logits.
 
@@ -44,6 +52,8 @@ class FerCnn(nn.Module):
       outputs: logits.
       features: filters of each block.
       relu: the rectifier; attribution passes others in (deconvnet, guided backpropagation).
+      edit: (name, activation) -> activation, at every named place; attribution ablates filters with it,
+        and differentiates with respect to a layer.
     """
 
     outputs: int
@@ -57,6 +67,7 @@ class FerCnn(nn.Module):
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     relu: Callable = nn.relu
+    edit: Callable[[str, Array], Array] = unchanged
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> tuple[Array, dict[str, Array]]:
@@ -77,6 +88,11 @@ class FerCnn(nn.Module):
                 f"are {x.shape[1]}x{x.shape[2]}; take fewer blocks or a larger data.image_size"
             )
         acts = {}
+
+        def named(name: str, x: Array) -> Array:
+            acts[name] = self.edit(name, x)
+            return acts[name]
+
         x = x.astype(self.dtype)
         for i, features in enumerate(self.features, 1):
             block = f"block{i}"
@@ -89,15 +105,15 @@ class FerCnn(nn.Module):
                 self.param_dtype,
                 name=f"{block}_conv",
             )(x)
-            acts[f"{block}/conv"] = x
-            x = acts[f"{block}/relu"] = self.relu(x)
-            x = acts[f"{block}/pool"] = max_pool_2x2(x)
+            x = named(f"{block}/conv", x)
+            x = named(f"{block}/relu", self.relu(x))
+            x = named(f"{block}/pool", max_pool_2x2(x))
         x = _dropout(x, keys, self.dropout_conv, 0)
         x = x.reshape(len(x), -1)
-        x = acts["dense"] = self._dense(self.dense, "dense")(x)
-        x = acts["dense/relu"] = self.relu(x)
+        x = named("dense", self._dense(self.dense, "dense")(x))
+        x = named("dense/relu", self.relu(x))
         x = _dropout(x, keys, self.dropout_dense, 1)
-        x = acts["logits"] = self._dense(self.outputs, "logits")(x).astype(jnp.float32)
+        x = named("logits", self._dense(self.outputs, "logits")(x).astype(jnp.float32))
         return x, acts
 
     def _dense(self, features: int, name: str) -> nn.Dense:
@@ -118,7 +134,6 @@ def _dropout(x: Array, keys: Array | None, rate: float, layer: int) -> Array:
 
 def build(config: ConfigDict, outputs: int) -> FerCnn:
     """The network of config.model."""
-    inits = {"glorot_uniform": nn.initializers.glorot_uniform(), "he_normal": nn.initializers.he_normal()}
     return FerCnn(
         outputs=outputs,
         features=config.features,
@@ -126,7 +141,7 @@ def build(config: ConfigDict, outputs: int) -> FerCnn:
         dense=config.dense,
         dropout_conv=config.dropout_conv,
         dropout_dense=config.dropout_dense,
-        kernel_init=inits[config.init],
+        kernel_init=INITS[config.init],
         conv=config.conv,
         dtype=jnp.dtype(config.compute_dtype),
         param_dtype=jnp.dtype(config.param_dtype),

@@ -4,11 +4,16 @@ import pathlib
 
 from data_pipelines import BadInput
 from ferjax import files, results
+from ferjax.report.explorer import write_explorer, write_explorers
 from ferjax.report.page import page
+
+__all__ = ["write_explorer", "write_report"]
 
 
 def write_report(workdir, faces: bool = True) -> pathlib.Path:
     """Writes W/report/index.html, one file that opens from disk and loads nothing.
+
+    Beside it W/report/attribution-<data>.html of every attribution in the workdir (see `write_explorer`).
 
     The same files give the same page, byte for byte. A file that is missing or broken is named there.
 
@@ -29,5 +34,5 @@ def write_report(workdir, faces: bool = True) -> pathlib.Path:
             f"{path}: nothing of a run in it (config.json, run.json, metrics.jsonl, results/*.json)"
         )
     out = path / "report" / "index.html"
-    files.write(out, page(path, said, faces).encode())
+    files.write(out, page(path, said, faces, write_explorers(path, faces)).encode())
     return out

@@ -25,13 +25,14 @@ GLOSSARY = {
 }
 
 
-def page(path: pathlib.Path, workdir: Mapping, faces: bool) -> str:
+def page(path: pathlib.Path, workdir: Mapping, faces: bool, attribution: str = "") -> str:
     """The whole page.
 
     Args:
       path: of the workdir.
       workdir: as results.read_workdir gives it.
       faces: whether pictures of faces may be embedded.
+      attribution: HTML that names the attribution explorers; "" where there are none.
     Returns:
       An HTML document that needs no other file.
     """
@@ -42,6 +43,7 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool) -> str:
         "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
         "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
         "mistakes": ("Worst mistakes", _mistakes(path, workdir, faces)),
+        **({"attribution": ("What the filters see", attribution)} if attribution else {}),
         "config": ("Configuration", _config(workdir)),
         "provenance": ("Provenance", _provenance(workdir)),
         "glossary": ("Glossary", parts.facts({k: escape(v) for k, v in GLOSSARY.items()})),

@@ -1,0 +1,98 @@
+"""Wall time and memory of attributing every filter of the paper's network.
+
+    python -m benchmarks.attribution                      # 10,000 images of 48x48, 448 filters
+    python -m benchmarks.attribution --images 2500
+
+One pass for the statistics of all filters (maximum, mean, place), files on disk; then the nine strongest
+images of each filter with guided backpropagation and deconvnet. Each size runs in a process of its own, so
+that its peak memory is its own; what an empty program with JAX takes is beside it. Weights are random: time
+does not depend on them.
+"""
+
+import argparse
+import json
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def one(images: int) -> dict:
+    """Attributes a random set and says what it took; `images` 0 only starts JAX."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from data_pipelines.split import Split
+    from ferjax import config
+    from ferjax.attribution import activations, pictures
+    from ferjax.attribution.network import Network
+    from ferjax.models import fer_cnn
+    from ferjax.ops.memory import keep_freed_memory
+
+    keep_freed_memory()
+    c = config.default()
+    model = fer_cnn.build(c.model, 8)
+    params = jax.jit(model.init)(jax.random.key(0), jnp.zeros((1, 48, 48, 1)))["params"]
+    network = Network(model, params)
+    out = {"images": images, "jax": jax.__version__}
+    if images:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "images.npy"
+            write_images(path, images)
+            data = np.load(path, mmap_mode="r")
+            start = time.perf_counter()
+            acts = activations.collect(network, data, batch_size=128, folder=Path(folder) / "acts")
+            out["pass_s"] = time.perf_counter() - start
+            out["after_pass_mb"] = peak_mb()
+            start = time.perf_counter()
+            n = np.arange(images)
+            split = Split("noise", data, n * 0, np.zeros((images, 0), np.int8), n * 0, n, ("none",), ())
+            pictures.top(network, acts, split)
+            out["pictures_s"] = time.perf_counter() - start
+    return out | {"peak_mb": peak_mb()}
+
+
+def write_images(path: Path, n: int) -> None:
+    """Uint8 [n, 48, 48, 1] of noise, written piece by piece."""
+    import numpy as np
+
+    file = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 48, 48, 1))
+    rng = np.random.default_rng(0)
+    for start in range(0, n, 1000):
+        part = file[start : start + 1000]
+        part[...] = rng.integers(0, 256, part.shape)
+    file.flush()
+
+
+def peak_mb() -> float:
+    """Peak resident memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Runs each size by itself and prints, and writes, what it took (benchmarks/results/attribution.json)."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--images", type=int, nargs="*", default=[2500, 10_000])
+    parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only is not None:
+        print(json.dumps(one(args.only)))
+        return
+    rows = []
+    for n in [0, *args.images]:
+        command = [sys.executable, "-m", "benchmarks.attribution", "--only", str(n)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
+        rows.append(json.loads(said))
+        print(rows[-1], flush=True)
+    result = {"date": time.strftime("%Y-%m-%d"), "machine": platform.platform(), "filters": 448, "runs": rows}
+    path = Path(__file__).parent / "results" / "attribution.json"
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"in {path}")
+
+
+if __name__ == "__main__":
+    main()

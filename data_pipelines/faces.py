@@ -1,0 +1,295 @@
+"""What turns a photo into a model input: find the eyes, place them, cut the square around them.
+
+Points are (x, y) in pixels; the centre of the top left pixel is (0, 0). A transform is a float64 [2, 3]
+matrix that takes points of the picture to points of the crop. "Left" is the picture's left, the person's
+right.
+
+    left, right = eye_centres(landmarks)          # or detect(picture)
+    crop = align(picture, left, right, size=48)   # similarity and warp in one
+
+For a clip that shall keep its motion, take one matrix of `similarity` and `warp` every frame with it.
+"""
+
+import functools
+import threading
+from os import PathLike
+from typing import NamedTuple
+
+import numpy as np
+
+from data_pipelines import BadInput
+
+# Between facsynth's framing, whose average face has its eyes 0.315 of the side apart at a height of 0.38, and
+# FER2013's (0.38 and 0.39; median of 327 Training images in which the detector below found both eyes). Brows
+# and, unless the jaw drops far, the chin are inside.
+EYE_DISTANCE = 0.33  # between the eyes' centres, share of the crop's side
+EYE_HEIGHT = 0.37  # of the line through them below the upper edge, share of the side
+
+LEFT_EYE = slice(36, 42)  # of the 68 points in Multi-PIE order, from 0
+RIGHT_EYE = slice(42, 48)
+
+# Where eyes lie in a box of the frontal face detector: share of its side from its left (right) and upper edge
+# (medians: 0.30 and 0.39 on FER2013's images, 0.31 and 0.42 on rendered faces).
+BOX_EYE_X = 0.30
+BOX_EYE_Y = 0.40
+
+# Boxes of the eye detector take in some brow: how far down the box the eye's centre lies, share of its height
+# (medians of 0.55 to 0.59 on three kinds of drawn and rendered faces).
+EYE_IN_BOX = 0.56
+
+
+class Found(NamedTuple):
+    """A face that the detector found.
+
+    Attributes:
+      box: x, y, width, height, pixels.
+      left_eye: float64 [2], x and y of the centre of the eye on the picture's left.
+      right_eye: float64 [2], of the one on its right.
+      how: "eyes": found in the box; "box": taken where a box of that size has them.
+    """
+
+    box: tuple[int, int, int, int]
+    left_eye: np.ndarray
+    right_eye: np.ndarray
+    how: str
+
+
+def read_grey(path: str | PathLike) -> np.ndarray:
+    """uint8 [h, w], the grey values of an image file of 8 bits a channel; of colours, their luma.
+
+    Raises:
+      BadInput: unreadable, truncated, or of more than 8 bits.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            if file.mode[0] in "IF":
+                raise BadInput(
+                    f"{path}: more than 8 bits a pixel; save it with 8 (Pillow's mode {file.mode})"
+                )
+            return np.asarray(file.convert("L"))
+    except BadInput:
+        raise
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        reason = "truncated" if "truncated" in str(error) else "not an image file"
+        raise BadInput(
+            f"{path}: cannot be read ({reason}); unpack the archive again, or delete the file"
+        ) from None
+
+
+# Geometry.
+
+
+def eye_centres(landmarks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres of the eyes, each the mean of its six points.
+
+    Args:
+      landmarks: [..., 68, 2] in Multi-PIE order.
+    Returns:
+      (left, right), float64 [..., 2]; left in the picture.
+    Raises:
+      ValueError: not 68 points.
+    """
+    landmarks = np.asarray(landmarks, np.float64)
+    if landmarks.shape[-2:] != (68, 2):
+        raise ValueError(f"landmarks are [..., 68, 2], not {landmarks.shape}")
+    return landmarks[..., LEFT_EYE, :].mean(-2), landmarks[..., RIGHT_EYE, :].mean(-2)
+
+
+def similarity(
+    left_eye: np.ndarray,
+    right_eye: np.ndarray,
+    size: int,
+    eye_distance: float = EYE_DISTANCE,
+    eye_height: float = EYE_HEIGHT,
+) -> np.ndarray:
+    """The rotation, scale and shift that bring two eyes to their places.
+
+    Shares of the side mean the same at every size: a share s is the coordinate s * size - 1/2.
+
+    Args:
+      left_eye: [2], in the picture.
+      right_eye: [2].
+      size: side of the crop, pixels.
+      eye_distance: between the eyes, share of the side; they lie level and evenly about the middle.
+      eye_height: of the eyes below the upper edge, share of the side.
+    Returns:
+      float64 [2, 3], picture to crop.
+    Raises:
+      ValueError: both eyes at one place.
+    """
+    left, right = np.asarray(left_eye, np.float64), np.asarray(right_eye, np.float64)
+    x, y = right - left
+    square = x * x + y * y
+    if not square > 0:
+        raise ValueError(f"two eyes at one place, {left.tolist()}")
+    turn = eye_distance * size / square * np.array([[x, y], [-y, x]])  # takes (x, y) to (distance, 0)
+    place = np.array([0.5 * size - 0.5, eye_height * size - 0.5])
+    return np.column_stack([turn, place - turn @ (left + right) / 2])
+
+
+def centred(height: int, width: int, size: int) -> np.ndarray:
+    """The transform of the largest square in the middle of a picture, float64 [2, 3]."""
+    scale = size / min(height, width)
+    shift = [size / 2 - 0.5 - scale * (side / 2 - 0.5) for side in (width, height)]
+    return np.column_stack([scale * np.eye(2), shift])
+
+
+def move(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Points [..., 2] of the picture as points of the crop, float64 [..., 2]."""
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Cuts a square out of a picture.
+
+    The picture is sampled bilinearly on a grid m times as fine as the crop's, no coarser than its own pixels,
+    and every m x m samples are averaged: shrinking does not alias. Beyond the border its outermost pixels go
+    on.
+
+    Args:
+      picture: uint8 [h, w] or [h, w, c].
+      matrix: [2, 3], picture to crop; a similarity.
+      size: side of the crop, pixels.
+    Returns:
+      uint8 [size, size] or [size, size, c].
+    Raises:
+      ValueError: not a uint8 picture, or a matrix that cannot be inverted.
+    """
+    picture = np.asarray(picture)
+    if picture.dtype != np.uint8 or picture.ndim not in (2, 3) or not picture.size:
+        raise ValueError(f"a picture is uint8 [h, w] or [h, w, c], not {picture.dtype} {picture.shape}")
+    turn = np.asarray(matrix, np.float64)[:, :2]
+    back = np.linalg.det(turn)
+    if not (np.isfinite(back) and back != 0):
+        raise ValueError(f"{turn.tolist()} cannot be inverted")
+    back = np.linalg.inv(turn)
+    fine = max(1, int(np.ceil(np.hypot(*back[:, 0]) - 1e-6)))  # pixels of the picture per pixel of the crop
+    grid = (np.arange(size * fine) + 0.5) / fine - 0.5
+    x0, y0 = -back @ np.asarray(matrix, np.float64)[:, 2]
+    x = (back[0, 0] * grid + x0)[None, :] + (back[0, 1] * grid)[:, None]
+    y = (back[1, 0] * grid + y0)[None, :] + (back[1, 1] * grid)[:, None]
+    h, w = picture.shape[:2]
+    x, y = np.clip(x, 0, w - 1), np.clip(y, 0, h - 1)
+    left, top = x.astype(np.intp), y.astype(np.intp)
+    right, low = np.minimum(left + 1, w - 1), np.minimum(top + 1, h - 1)
+    more = (1,) * (picture.ndim - 2)
+    x, y = (x - left).reshape(*x.shape, *more), (y - top).reshape(*y.shape, *more)
+    pixels = picture.astype(np.float64)
+    above, below = pixels[top, left], pixels[low, left]
+    above += x * (pixels[top, right] - above)
+    below += x * (pixels[low, right] - below)
+    above += y * (below - above)
+    mean = above.reshape(size, fine, size, fine, *picture.shape[2:]).mean((1, 3))
+    return np.rint(mean).astype(np.uint8)
+
+
+def align(
+    picture: np.ndarray,
+    left_eye: np.ndarray,
+    right_eye: np.ndarray,
+    size: int,
+    eye_distance: float = EYE_DISTANCE,
+    eye_height: float = EYE_HEIGHT,
+) -> np.ndarray:
+    """The face with its eyes level, at a fixed distance and height: `warp` by `similarity`.
+
+    Args:
+      picture: uint8 [h, w] or [h, w, c].
+      left_eye: [2], centre of the eye on the picture's left.
+      right_eye: [2].
+      size: side of the crop, pixels.
+      eye_distance: share of the side.
+      eye_height: share of the side.
+    Returns:
+      uint8 [size, size] or [size, size, c].
+    """
+    return warp(picture, similarity(left_eye, right_eye, size, eye_distance, eye_height), size)
+
+
+# Detection: Viola & Jones 2001, "Rapid object detection using a boosted cascade of simple features", with the
+# cascades that OpenCV ships (Lienhart & Maydt 2002 for the faces).
+
+_one_at_a_time = threading.Lock()  # two threads must neither use one cascade nor import cv2 at once
+
+
+def detect(picture: np.ndarray) -> Found | None:
+    """Finds the largest frontal face of a picture and its eyes.
+
+    Args:
+      picture: uint8 [h, w] or [h, w, 3].
+    Returns:
+      The face; None where there is none.
+    Raises:
+      BadInput: OpenCV or its cascades are missing.
+    """
+    picture = np.asarray(picture)
+    if picture.ndim == 3:
+        from PIL import Image
+
+        picture = np.asarray(Image.fromarray(picture).convert("L"))
+    least = max(20, min(picture.shape) // 6)
+    with _one_at_a_time:
+        faces, eyes = _cascades()
+        boxes = faces.detectMultiScale(
+            np.ascontiguousarray(picture), scaleFactor=1.1, minNeighbors=4, minSize=(least, least)
+        )
+        if not len(boxes):
+            return None
+        box = tuple(int(v) for v in max(boxes.tolist(), key=lambda b: (b[2] * b[3], -b[1], -b[0])))
+        x, y, w, h = box
+        upper = np.ascontiguousarray(picture[y : y + (6 * h) // 10, x : x + w])
+        least = max(8, w // 8)
+        found = eyes.detectMultiScale(
+            upper, scaleFactor=1.05, minNeighbors=3, minSize=(least, least), maxSize=(w // 2, w // 2)
+        )
+    pair = _pair(np.asarray(found, np.float64).reshape(-1, 4), w)
+    if pair is not None:
+        corner = np.array([x, y], np.float64)
+        return Found(box, pair[0] + corner, pair[1] + corner, "eyes")
+    level = y + BOX_EYE_Y * h - 0.5
+    left, right = x + BOX_EYE_X * w - 0.5, x + (1 - BOX_EYE_X) * w - 0.5
+    return Found(box, np.array([left, level]), np.array([right, level]), "box")
+
+
+def _pair(boxes: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of eye candidates [n, 4] in a face of that width, the two that lie most like a pair of eyes."""
+    centre = boxes[:, :2] + boxes[:, 2:] * [0.5, EYE_IN_BOX] - 0.5
+    best = None
+    for left in centre[centre[:, 0] < width / 2]:
+        for right in centre[centre[:, 0] >= width / 2]:
+            across, down = (right - left) / width
+            aside = abs((left + right)[0] / 2 / width - 0.5)
+            if not (0.28 <= across <= 0.60 and abs(down) <= 0.35 * across and aside <= 0.12):
+                continue
+            odd = abs(across - (1 - 2 * BOX_EYE_X)) + abs(down) + aside
+            odd += abs((left + right)[1] / 2 / width - BOX_EYE_Y)
+            if best is None or odd < best[0]:
+                best = (odd, left, right)
+    return None if best is None else best[1:]
+
+
+@functools.lru_cache(maxsize=1)
+def _cascades() -> tuple:
+    """OpenCV's detectors of frontal faces and of eyes."""
+    try:
+        import cv2
+    except ImportError:
+        raise BadInput(
+            "no landmarks here, and faces are detected with OpenCV, which is not installed; "
+            'pip install "opencv-python-headless>=4.10,<5"'
+        ) from None
+    made = []
+    for name in ("haarcascade_frontalface_alt2.xml", "haarcascade_eye.xml"):
+        try:
+            cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}{name}")
+            if cascade.empty():
+                raise AttributeError
+        except (AttributeError, cv2.error):
+            raise BadInput(
+                f"OpenCV {cv2.__version__} has no {name}, which finds faces where landmarks are missing; "
+                'pip install "opencv-python-headless>=4.10,<5"'
+            ) from None
+        made.append(cascade)
+    return tuple(made)

@@ -1,0 +1,204 @@
+"""What a network's action-unit logits stand on, by gradients and ablation; which pixel methods see weights.
+
+The head is fitted on the choosing half of the subjects; everything here is read on the measuring half, by
+inputs that neither the head nor the matches have seen.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import numpy as np
+
+from ferjax.attribution import ablation, activations, heads, pixels, planted, randomise, truth
+from ferjax.attribution.inputs import Inputs
+from ferjax.attribution.network import Network
+from ferjax.augment import normalise
+from ferjax.metrics import Estimate
+
+MOST = 512  # inputs of the measuring half that gradients and ablation look at, chosen evenly
+
+
+def normalised(network: Network, images: np.ndarray):
+    """[b, h, w, c] floats as the network takes them."""
+    return normalise(images, network.normalise)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Half:
+    """Inputs of the measuring half: images uint8 [n, h, w, c], present int8 [n, u], subject str [n]."""
+
+    images: np.ndarray
+    present: np.ndarray
+    subject: np.ndarray
+
+
+def measuring_half(inputs: Inputs, most: int = MOST) -> Half:
+    """At most `most` inputs of the measuring half, spread evenly over its order."""
+    rows = np.flatnonzero(~inputs.choose)
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    return Half(inputs.split.image[rows], inputs.present[rows], inputs.subject[rows])
+
+
+def fit(features: np.ndarray, inputs: Inputs, bootstrap: int, seed: int) -> dict[str, np.ndarray]:
+    """A head on a network's features, and how well it tells each unit on the measuring half.
+
+    Args:
+      features: [q, d] of the layer that heads stand on.
+      bootstrap: resamples of the subjects; 0 for no intervals.
+    Returns:
+      {"kernel" [d, u], "bias" [u], "auc", "low", "high" [u]}.
+    """
+    c = inputs.choose
+    head = heads.fit_head(features[c], inputs.present[c], inputs.subject[c], seed=seed)
+    logits = heads.head_logits(head, features[~c])
+    found = heads.head_auc(logits, inputs.present[~c], inputs.subject[~c], bootstrap, seed)
+    return head | {key: np.array([getattr(e, name) for e in found]) for key, name in
+                   (("auc", "value"), ("low", "low"), ("high", "high"))}  # fmt: skip
+
+
+def with_head(network: Network, fitted: dict[str, np.ndarray], inputs: Inputs) -> Network:
+    """The network with the fitted head."""
+    head = {"kernel": fitted["kernel"], "bias": fitted["bias"]}
+    return network.replace(head=head, au_names=inputs.au_names)
+
+
+def gradients(network: Network, half: Half, layers: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Gradient x activation of every unit's logit: {"present", "absent"} [j, u]; see `heads`."""
+    found = heads.gradient_x_activation(network, half.images, half.present, layers)
+    return {"present": found.present, "absent": found.absent}
+
+
+def single_ablations(
+    network: Network,
+    half: Half,
+    acts: activations.Activations,
+    neutral: dict[str, np.ndarray],
+    active: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Every filter replaced alone by its neutral mean.
+
+    Args:
+      network: with a head.
+      half: inputs to ablate on.
+      acts: of all inputs, for the filters' mean activation.
+      neutral: layer -> [h', w', j'].
+      active: bool [j], the filters that may stand in for another.
+    Returns:
+      {"drop" [j, u] mean drop of each unit's logit on the inputs that show it, "random_95" [j, u] the 95th
+      percentile of the drops of the filters nearest in mean activation}.
+    """
+    mean = np.asarray(acts.mean).mean(0)
+    drop = np.full((len(acts.layer), half.present.shape[1]), np.nan)
+    limit = drop.copy()
+    for layer in acts.size:
+        columns = acts.of(layer)
+        masks = np.eye(len(columns), dtype=bool)
+        base, ablated = ablation.ablated_logits(network, half.images, layer, masks, neutral[layer])
+        drop[columns] = ablation.unit_drops(base, ablated, half.present)
+        limit[columns] = ablation.single_random_95(drop[columns], mean[columns], active[columns])
+    return {"drop": drop, "random_95": limit}
+
+
+def group_ablations(
+    network: Network,
+    half: Half,
+    acts: activations.Activations,
+    neutral: np.ndarray,
+    layer: str,
+    au: np.ndarray,
+    significant: np.ndarray,
+    active: np.ndarray,
+    bootstrap: int,
+    seed: int,
+) -> list[ablation.Ablation]:
+    """All filters of a layer that are matched to a unit replaced together, for each unit that has some.
+
+    Stand-ins are active filters of the layer that are not significantly matched to the same unit:
+    there may be none that is matched to nothing.
+    """
+    columns = acts.of(layer)
+    mean = np.asarray(acts.mean)[:, columns].mean(0)
+    out = []
+    for u in range(half.present.shape[1]):
+        filters = np.flatnonzero(significant[columns] & (au[columns] == u))
+        if not len(filters):
+            continue
+        allowed = active[columns].copy()
+        allowed[filters] = False
+        out += ablation.ablate_units(
+            network, half.images, half.present, half.subject, layer, {u: filters.tolist()}, mean, neutral,
+            allowed=allowed, draws=50, n_bootstrap=bootstrap, seed=seed,
+        )  # fmt: skip
+    return out
+
+
+def share_stronger(single: dict[str, np.ndarray], au: np.ndarray, significant: np.ndarray) -> tuple[int, int]:
+    """(filters whose ablation lowers their unit's logit more than random ones do, filters tested).
+
+    More than random: above the 95th percentile of filters of the layer nearest in mean activation, so that of
+    filters without a cause about one in twenty is counted.
+    """
+    rows = np.flatnonzero(significant & (au >= 0))
+    drop, limit = single["drop"][rows, au[rows]], single["random_95"][rows, au[rows]]
+    known = np.isfinite(drop) & np.isfinite(limit)
+    return int((drop > limit)[known].sum()), int(known.sum())
+
+
+def randomisation(
+    network: Network, inputs: Inputs, n: int, seed: int, bootstrap: int
+) -> list[randomise.Randomisation]:
+    """The cascading randomisation of every pixel method, of the logit of each input's predicted class.
+
+    Args:
+      n: inputs of the measuring half, spread evenly.
+    """
+    half = measuring_half(inputs, n)
+    logits = jax.jit(lambda net, x: net(x)["logits"])(network, normalised(network, half.images))
+    return randomise.randomisation_test(
+        network, half.images, pixels.METHODS, "logits", np.asarray(logits).argmax(1), half.subject,
+        seeds=(seed,), n_bootstrap=bootstrap,
+    )  # fmt: skip
+
+
+def neutral_means(network: Network, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
+    """layer -> [h', w', j'] mean map over neutral pictures."""
+    return {layer: ablation.neutral_mean(network, images, layer) for layer in layers}
+
+
+def truths(
+    network: Network, inputs: Inputs, fitted: dict[str, np.ndarray], n: int, bootstrap: int
+) -> list[dict]:
+    """Every pixel method scored where the answer is known: facsynth's units, and a planted network.
+
+    Args:
+      network: with a head.
+      inputs: of facsynth; those without an emotion, of the measuring half, are looked at.
+      fitted: of `fit`, for the held-out AUC of each unit.
+      n: inputs a unit.
+    Returns:
+      A dict a target, reference and method: {"target", "reference", "method", "n", "area"} and for each of
+      truth.SCORES [value, low, high, shuffled].
+    """
+    rows = np.flatnonzero(~inputs.choose & (inputs.emotion < 0))
+    images, subject = inputs.split.image[rows], inputs.subject[rows]
+    ids = np.char.replace(inputs.split.id[rows], "-independent", "")
+    auc = [Estimate(float(v), np.nan, np.nan, 0) for v in fitted["auc"]]
+    found = truth.score_units(
+        network, images, ids, subject, inputs.present[rows], auc, pixels.METHODS, "independent", most=n,
+        n_bootstrap=bootstrap,
+    )  # fmt: skip
+    out = []
+    for au, references in found.items():
+        for reference, scores in references.items():
+            out += [_truth_row(f"{au} logit", reference, s) for s in scores]
+    some = np.linspace(0, len(rows) - 1, min(n, len(rows))).round().astype(int)
+    region = planted.au_region("AU12", images.shape[1])
+    scores = truth.score_planted(pixels.METHODS, images[some], subject[some], region, n_bootstrap=bootstrap)
+    return out + [_truth_row("planted on AU12's region", "region", s) for s in scores]
+
+
+def _truth_row(target: str, reference: str, score: truth.Score) -> dict:
+    row = {"target": target, "reference": reference, "method": score.method, "n": score.n, "area": score.area}
+    return row | {name: [*getattr(score, name), score.shuffled[name]] for name in truth.SCORES}

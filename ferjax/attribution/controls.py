@@ -1,0 +1,310 @@
+"""Is a match more than chance: permutations, many tests at once, random networks, other seeds.
+
+verdict.py puts the answers into words. Axis letters: q sequence, j filter, u action unit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from ferjax.attribution.ranks import centred_ranks, check, known_groups
+
+_PER_BLOCK = 128  # permutations drawn and multiplied at a time; below 256, so that a uint8 counts them
+_BLOCK = 8_000_000  # numbers held at once per array: 32 MB of float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Permuted:
+    """What `permutation_test` found.
+
+    Attributes:
+      p: [j, u] one-sided: permutations whose AUC is at least the observed, (1 + count) / (1 +
+        permutations). NaN where no permutation can change the AUC (a constant filter; a unit that no group
+        both shows and lacks).
+      p_max: [j, u] share of permutations whose largest z over ALL pairs reaches this pair's, counted
+        likewise: a p-value that already allows for the number of pairs (family-wise error, Westfall & Young
+        1993).
+      z: [j, u] the observed AUC in standard deviations above the mean of its own permutations; both are
+        exact (over all permutations, not those drawn).
+      permutations: drawn.
+      smallest_p: [u] the smallest p that was attainable: 1 / (1 + permutations), or one over the number of
+        ways to arrange the unit within the groups where that is larger; NaN where p is.
+      log_arrangements: natural log of the number of distinct arrangements of whole rows of units within
+        groups; below log(permutations), permutations repeat and more of them say nothing new.
+    """
+
+    p: np.ndarray
+    p_max: np.ndarray
+    z: np.ndarray
+    permutations: int
+    smallest_p: np.ndarray
+    log_arrangements: float
+
+
+def permutation_test(
+    activation,
+    aus,
+    group,
+    permutations: int,
+    seed: int = 0,
+    stratum=None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Permuted:
+    """Tests every filter-unit AUC against whole AU rows permuted among the inputs of one group.
+
+    With `group` the subject, a filter that knows the person and a unit that the person shows often stay
+    linked in every permutation, so that only what follows the unit within a person counts. With `group` and
+    `stratum` both the emotion, the statistic is the stratified AUC and the null keeps what comes through
+    the emotion. Whole rows move, so units stay together as they come; rows where a unit is unknown keep
+    still for that unit.
+
+    For given ranks the AUC is linear in the presence of a unit (ranks.py), so a block of permutations is
+    one matrix product in float32; sums of half ranks are exact up to some 8,000 inputs, and the comparison
+    allows for rounding beyond. Results depend on the seed, not on the machine. Only positive links are
+    tested (AUC above 0.5).
+
+    Args:
+      activation: [q, j].
+      aus: [q, u] 1 present, 0 absent, -1 unknown.
+      group: [q] str or int, rows that may change places. "" or negative: those rows are one group, which
+        supposes that they are of different people.
+      permutations: how many; `smallest_p` says what they can show, `seconds_per_permutation` what they
+        cost.
+      seed: of the permutations.
+      stratum: int [q] for the stratified AUC, negative left out; constant within each group. None: plain
+        AUC.
+      progress: called as progress(done, permutations).
+    Returns:
+      Permuted.
+    Raises:
+      ValueError: wrong shapes or values, or a group that lies in several strata.
+    Source: Phipson & Smyth 2010, "Permutation p-values should never be zero" (the 1 + count).
+    """
+    if permutations < 1:
+        raise ValueError(f"permutations must be 1 or more, not {permutations}")
+    plan = _Plan(activation, aus, group, stratum, seed)
+    count, largest, done = np.zeros(plan.z.shape, np.int64), [], 0
+    for block in range(-(-permutations // _PER_BLOCK)):
+        n = min(_PER_BLOCK, permutations - done)
+        reached, maxima = plan.block(block, n)
+        count += reached
+        largest.append(maxima)
+        done += n
+        if progress:
+            progress(done, permutations)
+    largest = np.sort(np.concatenate(largest))
+    z = plan.z.T
+    tested = ~np.isnan(z)
+    # float32 against float64: allow a millionth, in the careful direction
+    over = permutations - np.searchsorted(largest, np.where(tested, z - 1e-5, 0), "left")
+    total = permutations + 1
+    smallest = np.maximum(1 / total, np.exp(-plan.log_ways))
+    return Permuted(
+        p=np.where(tested, (1 + count.T) / total, math.nan),
+        p_max=np.where(tested, (1 + over) / total, math.nan),
+        z=z,
+        permutations=permutations,
+        smallest_p=np.where(tested.any(0), smallest, math.nan),
+        log_arrangements=plan.log_arrangements,
+    )
+
+
+def seconds_per_permutation(activation, aus, group, stratum=None) -> float:
+    """What one permutation costs here and now, measured on two blocks of 128: multiply to decide how many.
+
+    The work is q x j x u multiplications a permutation. Where time allows only a few thousand,
+    Benjamini-Hochberg over thousands of pairs can reject nothing (`smallest_p` times the number of pairs is
+    above the level): go by `p_max` then.
+
+    Args and errors: as `permutation_test`.
+    """
+    plan = _Plan(activation, aus, group, stratum, 0)
+    plan.block(0, 8)  # the first call pays for memory
+    start = time.perf_counter()
+    plan.block(1, _PER_BLOCK)
+    plan.block(2, _PER_BLOCK)
+    return (time.perf_counter() - start) / (2 * _PER_BLOCK)
+
+
+class _Part:
+    """Units known in the same rows: what each block of permutations needs of them."""
+
+    def __init__(self, activation, aus, group, stratum, rows, units):
+        c = centred_ranks(activation[rows], None if stratum is None else stratum[rows])
+        order = np.argsort(group[rows], kind="stable")
+        rows, c = rows[order], c[order]
+        _, start, size = np.unique(group[rows], return_index=True, return_counts=True)
+        present = (aus[np.ix_(rows, units)] == 1).astype(np.float64)
+
+        # mean and variance over all permutations: a group's are those of drawing without replacement
+        sums_c, sums_a = np.add.reduceat(c, start, axis=0), np.add.reduceat(present, start, axis=0)
+        mean = (sums_a / size[:, None]).T @ sums_c
+        inside_c = c - np.repeat(sums_c / size[:, None], size, axis=0)
+        inside_a = present - np.repeat(sums_a / size[:, None], size, axis=0)
+        squares_c = np.add.reduceat(inside_c**2, start, axis=0)
+        squares_a = np.add.reduceat(inside_a**2, start, axis=0)
+        variance = (squares_a / np.maximum(size - 1, 1)[:, None]).T @ squares_c  # [u, j]
+        self.scale = 1 / np.sqrt(np.where(variance > 1e-9, variance, math.nan))
+        observed = present.T @ c
+        self.z = (observed - mean) * self.scale
+        self.log_ways = _log_choose(size, sums_a).sum(0)
+
+        moves = np.repeat(size > 1, size)  # rows that are alone in their group stay
+        still = present[~moves].T @ c[~moves]
+        self.c = c[moves].astype(np.float32)
+        slack = max(0.25, 1e-6 * len(rows) ** 2 / 8)  # half of the smallest step between sums, or rounding
+        self.threshold = (observed - still - slack).astype(np.float32)
+        self.mean, self.units = (mean - still).astype(np.float32), units
+        self.inverse = np.nan_to_num(self.scale).astype(np.float32)
+        self.rows, self.group = rows[moves], group[rows[moves]].astype(np.float64)
+        self.present = np.ascontiguousarray(present[moves].T, np.float32)  # [u, n]
+
+    def block(self, key, reached, largest):
+        """Counts in `reached` [u, j] and raises `largest` [b] by the permutations that order `key` [b, q]."""
+        if not len(self.rows):
+            return  # nothing can move, no pair is tested
+        order = np.argsort(key[:, self.rows] + self.group, axis=1)
+        b, n = order.shape
+        width = max(1, _BLOCK // (b * max(self.c.shape)))
+        for start in range(0, len(self.units), width):
+            part = slice(start, start + width)
+            shuffled = self.present[part].take(order.reshape(-1), axis=1).reshape(-1, n)
+            sums = (shuffled @ self.c).reshape(-1, b, self.c.shape[1])  # [u, b, j]
+            hit = (sums >= self.threshold[part, None]).view(np.uint8)
+            reached[self.units[part]] += hit.sum(1, dtype=np.uint8)
+            sums -= self.mean[part, None]
+            sums *= self.inverse[part, None]
+            np.maximum(largest, sums.max((0, 2)), out=largest)
+
+
+class _Plan:
+    """Everything that does not change from permutation to permutation. Arrays here are [u, j]."""
+
+    def __init__(self, activation, aus, group, stratum, seed):
+        activation, aus = check(activation, aus)
+        group = _group_codes(group, len(aus))
+        self.q, self.seed = len(aus), seed
+        used = np.ones(len(aus), bool)
+        if stratum is not None:
+            stratum = np.asarray(stratum)
+            if stratum.shape != group.shape:
+                raise ValueError(f"stratum must be [{len(aus)}], not {stratum.shape}")
+            used = stratum >= 0
+            both = np.unique(np.stack([group[used], stratum[used]]), axis=1)[0]
+            if len(np.unique(both)) != len(both):
+                raise ValueError("a group lies in several strata: its rows may not change places")
+        shape = (aus.shape[1], activation.shape[1])
+        self.z, self.log_ways = np.full(shape, math.nan), np.zeros(shape[0])
+        self.parts = []
+        for rows, units in known_groups(aus):
+            rows = rows[used[rows]]
+            if not len(rows):
+                continue
+            part = _Part(activation, aus, group, stratum, rows, units)
+            self.parts.append(part)
+            self.z[units], self.log_ways[units] = part.z, part.log_ways
+        self.log_arrangements = _log_arrangements(aus[used], group[used])
+
+    def block(self, index: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Permutations of one block: how often each pair was reached [u, j], and each one's largest z [n]."""
+        key = np.random.default_rng([self.seed, index]).random((_PER_BLOCK, self.q))[:n]
+        reached, largest = np.zeros(self.z.shape, np.int64), np.full(n, -np.inf, np.float32)
+        for part in self.parts:
+            part.block(key, reached, largest)
+        return reached, largest
+
+
+def benjamini_hochberg(p) -> np.ndarray:
+    """q-values: the smallest false discovery rate at which each test is rejected.
+
+    q of the i-th smallest of m is the least over k >= i of p_(k) m / k.
+
+    Args:
+      p: any shape; NaN was not tested and is left out of m.
+    Returns:
+      Same shape; NaN where p is.
+    Raises:
+      ValueError: a p outside [0, 1].
+    Source: Benjamini & Hochberg 1995.
+    """
+    p = np.asarray(p, np.float64)
+    tested = ~np.isnan(p)
+    values = p[tested]
+    if ((values < 0) | (values > 1)).any():
+        raise ValueError(f"p-values lie in [0, 1]; found {values[(values < 0) | (values > 1)][0]}")
+    order, m = np.argsort(values), len(values)
+    least = np.minimum.accumulate((values[order] * m / np.arange(1, m + 1))[::-1])[::-1]
+    out = np.full(p.shape, math.nan)
+    adjusted = np.empty(m)
+    adjusted[order] = np.minimum(least, 1)
+    out[tested] = adjusted
+    return out
+
+
+def above_random(effect, random_effects, level: float = 95) -> tuple[float, np.ndarray]:
+    """Which filters of a layer exceed what networks with random weights reach in the same layer.
+
+    Args:
+      effect: [j] of this network, such as the matched unit's AUC on the measuring half.
+      random_effects: a list with the same [j'] of each random network, matched and measured in the same
+        way.
+      level: percentile of all random filters together.
+    Returns:
+      The threshold (NaN without any random effect) and bool [j]: effect above it; False where either is
+      NaN.
+    """
+    every = np.concatenate([np.asarray(e, np.float64).reshape(-1) for e in random_effects] or [np.zeros(0)])
+    every = every[~np.isnan(every)]
+    threshold = float(np.percentile(every, level)) if len(every) else math.nan
+    return threshold, np.asarray(effect, np.float64) > threshold
+
+
+def recurring(au_counts_a, au_counts_b) -> float:
+    """Share of a network's matches in a layer that a network from another seed has too.
+
+    Filters have no identity from seed to seed, so what can recur is how many filters of the layer match a
+    unit: sum_u min(a_u, b_u) / sum_u a_u.
+
+    Args:
+      au_counts_a: [u] significant filters of this network's layer per unit.
+      au_counts_b: [u] of the other network's same layer.
+    Returns:
+      In [0, 1]; NaN where this network has none.
+    """
+    a, b = np.asarray(au_counts_a, np.float64), np.asarray(au_counts_b, np.float64)
+    if a.shape != b.shape:
+        raise ValueError(f"counts per unit have shapes {a.shape} and {b.shape}")
+    return float(np.minimum(a, b).sum() / a.sum()) if a.sum() else math.nan
+
+
+def _group_codes(group, q: int) -> np.ndarray:
+    group = np.asarray(group)
+    if group.shape != (q,):
+        raise ValueError(f"group must be [{q}], not {group.shape}")
+    if group.dtype.kind in "iu":
+        group = np.maximum(group.astype(np.int64), -1)
+    return np.unique(group, return_inverse=True)[1].reshape(-1)
+
+
+def _log_factorial(n) -> np.ndarray:
+    return np.vectorize(math.lgamma, otypes=[float])(np.asarray(n, np.float64) + 1)
+
+
+def _log_choose(n, k) -> np.ndarray:
+    """Log of the ways to place k of n: [g], [g, u] -> [g, u]."""
+    n = np.asarray(n)[:, None]
+    return _log_factorial(n) - _log_factorial(k) - _log_factorial(n - k)
+
+
+def _log_arrangements(aus, group) -> float:
+    """Log of the distinct ways to arrange rows within groups: per group n! / (equal rows)!."""
+    if not aus.size:
+        return 0.0
+    sizes = np.unique(group, return_counts=True)[1]
+    equal = np.unique(np.column_stack([group, aus]), axis=0, return_counts=True)[1]
+    return float(_log_factorial(sizes).sum() - _log_factorial(equal).sum())

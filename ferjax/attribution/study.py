@@ -1,0 +1,385 @@
+"""A whole attribution: a workdir and a coded set in, tables, pictures and their controls out.
+
+Each stage keeps its result in W/attribution/<data>/stages, under a name made of all it depends on, so that an
+interrupted run goes on and a second one with other settings does only what changed.
+"""
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import time
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from data_pipelines import BadInput, arrays
+from ferjax import config as config_lib
+from ferjax import evaluate, files, results, run
+from ferjax.attribution import (
+    activations,
+    causes,
+    controls,
+    inputs,
+    matching,
+    measure,
+    pictures,
+    randomise,
+    tables,
+)
+from ferjax.attribution.network import Network
+from ferjax.models import fer_cnn
+from ferjax.ops.memory import keep_freed_memory
+
+PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
+
+
+def attribute(workdir: str, name: str = "", folder: str = "", overrides=()) -> tuple[pathlib.Path, int]:
+    """Matches every filter of a training to action units and writes W/attribution/<name>/.
+
+    Args:
+      workdir: of a training.
+      name: the coded set; "" for the one trained on.
+      folder: the set's files.
+      overrides: "attribute.top_n=20" and the like; only keys of data and attribute may change.
+    Returns:
+      (the folder, exit status: 0, or 128 + signal where a signal stopped the training of a control).
+    Raises:
+      BadInput: no training there, no coded inputs, no such layer, or a checkpoint of another network.
+    """
+    keep_freed_memory()
+    started = time.monotonic()
+    workdir = pathlib.Path(workdir)
+    saved = results.read_workdir(workdir)
+    if not saved.get("config"):
+        raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
+    trained = config_lib.from_json(saved["config"])
+    config = of_set(trained, name, folder, overrides)
+    out = run.open_workdir(workdir / "attribution" / config.data.name)
+    with run.lock(out):
+        a = config.attribute
+        data = config.data.to_dict()
+        seen = arrays.load_parts(trained.data)
+        taken = inputs.load(
+            {**data, "image_size": seen.train.image.shape[1]}, a.threshold, a.least, trained.seed
+        )
+        if taken.split.image.shape[1:] != seen.train.image.shape[1:]:
+            raise BadInput(
+                f"data {data['name']} has pictures of {taken.split.image.shape[1:]}, the network takes "
+                f"{seen.train.image.shape[1:]}; give a set of the same size and channels"
+            )
+        if a.top_n > len(taken.split):
+            raise BadInput(
+                f"config key attribute.top_n is {a.top_n}; {data['name']} has {len(taken.split)} inputs "
+                "(one a sequence); take fewer"
+            )
+        network, step = load_network(workdir, trained, seen.train)
+        study = Study(config, trained, workdir, out, taken, network, data)
+        status = study.train_controls()
+        if status:
+            return out, status
+        study.run()
+        overlap = len(set(taken.subject.tolist()) & set(seen.train.subject.tolist()) - {""})
+        tables.write(study, out, step=step, seen=overlap, wall_time_s=time.monotonic() - started)
+    return out, 0
+
+
+def of_set(trained: ConfigDict, name: str, folder: str, overrides) -> ConfigDict:
+    """The run's config with the data of the coded set, its own where no other is named."""
+    config = config_lib.from_json(config_lib.to_json(trained))
+    with config.unlocked():
+        if name and name != trained.data.name:
+            plain = config_lib.default().data
+            plain.name, plain.cache_dir = name, trained.data.cache_dir
+            config.data = plain
+        if folder:
+            config.data.dir = folder
+        config.data.shuffle_labels = 0
+        for text in overrides:
+            if not text.startswith(("data.", "attribute.")):
+                key = text.partition("=")[0]
+                raise BadInput(f"--config.{key} cannot change after training; only data and attribute can")
+        config_lib.apply_overrides(config, overrides)
+    config_lib.check(config)
+    return config.lock()
+
+
+def load_network(workdir, config: ConfigDict, like) -> tuple[Network, int]:
+    """The best checkpoint of a training as a Network, and its step.
+
+    Args:
+      workdir: of the training.
+      config: of the training.
+      like: a Split with its classes and picture size.
+    """
+    model = fer_cnn.build(config.model, len(like.classes))
+    params, step = evaluate.load_weights(workdir, "best", model, like.image.shape[1:])
+    return Network(model, params, classes=tuple(like.classes), normalise=config.model.normalise), step
+
+
+@dataclasses.dataclass(eq=False)
+class Side:
+    """A control network: kind is random, shuffled or seed."""
+
+    kind: str
+    name: str
+    network: Network
+
+
+class Study:
+    """The stages, and what they found (as attributes, in the order of `run`)."""
+
+    def __init__(self, config, trained, workdir, out, taken: inputs.Inputs, network: Network, data: dict):
+        self.config, self.trained, self.workdir, self.out = config, trained, workdir, out
+        self.inputs, self.network, self.data = taken, network, data
+        self.notes: list[str] = []
+        self.device = jax.devices()[0].device_kind
+        a = config.attribute
+        names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
+        self.layers = activations.check_layers(network, taken.split.image.shape[1:], names)
+        self.least = max(1, a.least // 2)  # on the choosing half
+
+    def train_controls(self) -> int:
+        """Trains what attribute.seeds and attribute.shuffled ask for, each in a workdir of its own."""
+        from ferjax import train  # brings the whole training with it
+
+        a, self.sides = self.config.attribute, []
+        wanted = [("seed", i) for i in range(1, a.seeds + 1)] + [
+            ("shuffled", i) for i in range(1, a.shuffled + 1)
+        ]
+        for kind, i in wanted:
+            config = config_lib.from_json(config_lib.to_json(self.trained))
+            with config.unlocked():
+                if kind == "seed":
+                    config.seed = self.trained.seed + i
+                else:
+                    config.data.shuffle_labels = i
+                config.name = f"{self.trained.name} ({kind} {i})"
+            folder = self.workdir / "attribution" / "networks" / f"{kind}-{i}"
+            print(f"control {kind} {i}: {folder}", flush=True)
+            status = train.train(config.lock(), str(folder))
+            if status:
+                return status
+            like = arrays.load_parts(config.data).train
+            self.sides.append(Side(kind, f"{kind} {i}", load_network(folder, config, like)[0]))
+        if not a.seeds:
+            self.notes.append(
+                "No other seed was trained (attribute.seeds=0): which matches recur is not known."
+            )
+        if not a.shuffled:
+            self.notes.append("No network was trained on shuffled labels (attribute.shuffled=0).")
+        return 0
+
+    def run(self) -> None:
+        """All stages in order."""
+        a, seed, began = self.config.attribute, self.config.seed, time.monotonic()
+        q, u = self.inputs.present.shape
+
+        def say(text):
+            print(f"[{time.monotonic() - began:6.0f} s] {text}", flush=True)
+
+        say(
+            f"{q} inputs of {len(self.inputs.split.subjects)} people, {u} action units, "
+            f"layers {', '.join(self.layers)}"
+        )
+        self.permutations = self._affordable()
+        self.found, self.acts = self._measure(
+            "this network", self.network, a.bootstrap, self.out / "activations"
+        )
+        sides = [
+            Side("random", f"random {i}", randomise.random_network(self.network, i))
+            for i in range(a.random_networks)
+        ]
+        self.sides = sides + self.sides
+        self.side_found = []
+        for side in self.sides:
+            self.side_found.append(self._measure(side.name, side.network, 0)[0])
+        self.limits = measure.thresholds(
+            [m for s, m in zip(self.sides, self.side_found, strict=True) if s.kind == "random"], self.layers
+        )
+        self.q = controls.benjamini_hochberg(self.found.tested.p)
+        say("statistics of filters and units")
+        self.pairs = self._keep("pairs", self._pairs)
+        say("action-unit heads")
+        self.head = self._keep(
+            "head", lambda: causes.fit(np.asarray(self.acts.features), self.inputs, a.bootstrap, seed)
+        )
+        headed = causes.with_head(self.network, self.head, self.inputs)
+        half = causes.measuring_half(self.inputs)
+        say(f"gradient x activation of the heads, {len(half.images)} inputs of the measuring half")
+        self.gradient = self._keep("gradient", lambda: causes.gradients(headed, half, self.layers))
+        say("ablation")
+        self.significant = self.found.active & (self.found.q_of_match() < a.fdr)
+        self.causal, self.groups = self._ablate(headed, half)
+        self._random_causes(half)
+        say("randomisation of the pixel methods")
+        self.randomised = causes.randomisation(
+            self.network, self.inputs, a.randomised_inputs, seed, a.bootstrap
+        )
+        self.truths = []
+        if self.config.data.name == "facsynth":
+            say("pixel methods where the answer is known")
+            n = a.randomised_inputs
+            made = self._keep("truth", lambda: {"json": json.dumps(files.plain(
+                causes.truths(headed, self.inputs, self.head, n, a.bootstrap)))})  # fmt: skip
+            self.truths = json.loads(str(made["json"]))
+        say("pictures")
+        self.top = self._keep("top", lambda: pictures.top(self.network, self.acts, self.inputs.split))
+        say("tables")
+
+    def _ablate(self, headed: Network, half: causes.Half):
+        """Each filter alone, and each unit's filters of the last layer together."""
+        try:
+            pictures, rule = inputs.neutral_images(self.inputs, self.data)
+        except BadInput as error:
+            self.notes.append(f"No ablation: {error}.")
+            nothing = np.full(self.inputs.present.shape[1:], np.nan)
+            nothing = np.broadcast_to(nothing, (len(self.found.layer), len(nothing)))
+            return {"drop": nothing, "random_95": nothing}, []
+        self.notes.append(f"Ablated filters are replaced by their mean map over {rule}.")
+        self.neutral_pictures = pictures[: causes.MOST]
+        neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
+        single = self._keep(
+            "ablation", lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active)
+        )
+        last = self.layers[-1]
+        groups = causes.group_ablations(
+            headed, half, self.acts, neutral[last], last,
+            self.found.match.au, self.significant, self.found.active,
+            self.config.attribute.bootstrap, self.config.seed,
+        )  # fmt: skip
+        return single, groups
+
+    def _random_causes(self, half: causes.Half) -> None:
+        """The same of the first random network: how well heads read it, and what its matched filters do."""
+        side = next(i for i, s in enumerate(self.sides) if s.kind == "random")
+        network, found = self.sides[side].network, self.side_found[side]
+        i, a = self.inputs, self.config.attribute
+
+        def make():
+            acts = activations.collect(network, i.split.image, self.layers, a.batch_size, progress=False)
+            fitted = causes.fit(acts.features, i, 0, self.config.seed)
+            share = (0, 0)
+            if hasattr(self, "neutral_pictures"):
+                headed = causes.with_head(network, fitted, i)
+                neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
+                single = causes.single_ablations(headed, half, acts, neutral, found.active)
+                significant = found.active & (found.q_of_match() < a.fdr)
+                share = causes.share_stronger(single, found.match.au, significant)
+            return {"auc": fitted["auc"], "share": np.array(share)}
+
+        self.random_causes = self._keep("random-causes", make)
+
+    def _affordable(self) -> int:
+        """attribute.permutations, or as many as the time allows, which is then noted."""
+        a, i = self.config.attribute, self.inputs
+        filters = sum(
+            shape[2] for name, shape in activations.map_layers(self.network, i.split.image.shape[1:]).items()
+            if name in self.layers
+        )  # fmt: skip
+        noise = np.random.default_rng(0).random((len(i.present), filters), np.float32)
+        cost = controls.seconds_per_permutation(noise, i.present, i.subject)
+        most = max(200, int(PERMUTATION_SECONDS / max(cost, 1e-9)) // 100 * 100)
+        if a.permutations > most:
+            self.notes.append(
+                f"{most:,} permutations instead of {a.permutations:,}: more would take over "
+                f"{PERMUTATION_SECONDS // 60} minutes a network with {len(i.present):,} inputs. "
+                "Where Benjamini-Hochberg is limited by that, go by the max-statistic (p_max)."
+            )
+        return min(a.permutations, most)
+
+    def _measure(self, name: str, network: Network, bootstrap: int, folder=None):
+        a = self.config.attribute
+        kept: dict = {}
+
+        def make():
+            with tqdm(
+                total=self.permutations, desc=f"{name}: permutations", leave=False, disable=None
+            ) as bar:
+                found, acts = measure.measure(
+                    network,
+                    self.inputs,
+                    self.layers,
+                    least=self.least,
+                    bootstrap=bootstrap,
+                    permutations=self.permutations,
+                    seed=self.config.seed,
+                    batch_size=a.batch_size,
+                    folder=folder,
+                    progress=lambda done, total: bar.update(done - bar.n),
+                )
+            kept["acts"] = acts
+            return measure.to_arrays(found)
+
+        stage = "network-" + activations.network_hash(network)[:12]
+        found = measure.of_arrays(self._keep(stage, make, self.least, bootstrap, self.permutations))
+        if folder is not None and "acts" not in kept:
+            kept["acts"] = activations.collect(
+                network, self.inputs.split.image, self.layers, a.batch_size, folder
+            )
+        print(f"  {name}: {int(found.active.sum())} active filters", flush=True)
+        return found, kept.get("acts")
+
+    def _pairs(self) -> dict[str, np.ndarray]:
+        """Every measure of every filter and unit over all inputs, [j, u]."""
+        from ferjax.attribution import units
+
+        a, i = self.config.attribute, self.inputs
+        x = np.asarray(self.acts.maximum)
+        within = np.where(i.emotion < 0, -1, i.emotion)
+        low, high = matching.auc_intervals(
+            x, i.present, i.subject, bootstrap=a.bootstrap, seed=self.config.seed
+        )
+        shape = (x.shape[1], i.present.shape[1])
+        share = units.unit_au_precision(x, i.present, a.top_n)
+        classes = len(i.split.classes)
+        emotion, _, emotion_auc = matching.emotion_preference(x, i.emotion, i.choose, classes, self.least)
+        return {
+            "p_top_n": share,
+            "auc": units.auc(x, i.present),
+            "auc_low": low.reshape(shape),
+            "auc_high": high.reshape(shape),
+            "ap": units.average_precision(x, i.present),
+            "kl": units.kl_divergence(x, i.present),
+            "mi": units.mutual_information(x, i.present),
+            "auc_within": units.stratified_auc(x, i.present, within),
+            "auc_outside": units.outside_auc(x, i.present, i.emotion),
+            "best_top_n": units.best_unit(share, (i.present == 1).mean(0)),
+            "rejected": units.rejected(share, self.found.active),
+            "emotion": emotion,
+            "emotion_auc": emotion_auc,
+        }
+
+    def _keep(self, name: str, make: Callable[[], dict[str, np.ndarray]], *depends) -> dict[str, np.ndarray]:
+        """What make() gives, read from the stages' folder where the same was made before."""
+        i, a = self.inputs, self.config.attribute.to_dict()
+        for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
+            del a[key]
+        digest = hashlib.sha256(
+            json.dumps(
+                [
+                    a,
+                    self.layers,
+                    self.config.seed,
+                    [str(d) for d in depends],
+                    activations.network_hash(self.network),
+                ]
+            ).encode()
+        )
+        for array in (i.present, i.emotion, i.choose):
+            digest.update(np.ascontiguousarray(array).data)
+        digest.update(i.split.hash.encode())
+        path = self.out / "stages" / f"{name}-{digest.hexdigest()[:12]}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return dict(file)
+        except (OSError, ValueError, EOFError, KeyError):
+            made = {key: np.asarray(value) for key, value in make().items()}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for old in path.parent.glob(f"{name}-*.npz"):
+                old.unlink()
+            files.write(path, files.npz_bytes(made))
+            return made

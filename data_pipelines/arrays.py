@@ -4,7 +4,6 @@ TensorFlow is used where it is installed, and imported only inside functions.
 """
 
 import contextlib
-import functools
 import hashlib
 import importlib
 import importlib.util
@@ -20,17 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, labels, no_folder
-from data_pipelines.split import FIELDS, Split, blank, hash_rows, join, resize, shuffle_labels, stratified
+from data_pipelines import BadInput, no_folder
+from data_pipelines.split import FIELDS, Split, blank, hash_rows, resize, shuffle_labels, stratified
 
 __all__ = [
     "DEFAULTS",
-    "Coded",
     "Parts",
     "Split",
     "data_set",
     "export",
-    "load_coded",
     "load_parts",
     "load_splits",
     "names",
@@ -102,7 +99,7 @@ def load_parts(data: Mapping) -> Parts:
             f"data.exclude_duplicates: {data['exclude_duplicates']!r} is not known; write none or across"
         )
     if data["name"] == "npz":
-        parts = _read_exported(data["dir"])
+        parts = read_exported(data["dir"])
     else:
         module, options = data_set(data)
         splits = load_splits(module, options, data["cache_dir"])
@@ -129,58 +126,6 @@ def load_parts(data: Mapping) -> Parts:
     for line in parts.findings:
         log.warning("%s", line)
     return parts._replace(**done)
-
-
-class Coded(NamedTuple):
-    """Inputs with known action units, which attribution looks at.
-
-    Attributes:
-      split: rows with at least one known code; label -1 where the input shows no emotion class.
-      sequence: str [n], the unit of analysis: inputs of one sequence are near-copies.
-      rule: which inputs these are, in words.
-    """
-
-    split: Split
-    sequence: np.ndarray
-    rule: str
-
-
-def load_coded(data: Mapping) -> Coded:
-    """The inputs of a set that attribution looks at.
-
-    A set's folder may say which by `coded(options, load) -> (Split, words)`, where load(options) gives the
-    set's parts; else all rows of all parts with a known code are taken. `sequences(ids)` names each input's
-    sequence; without it each input is one.
-
-    Args:
-      data: as for `load_parts`; limit and image_size hold here too.
-    Raises:
-      BadInput: no input has a known code, or as `load_parts`.
-    """
-    data = {**DEFAULTS, **{key: data[key] for key in DEFAULTS if key in data}}
-    name = str(data["name"])
-    if name == "npz":
-        module, parts = None, _read_exported(data["dir"])
-        split, rule = join("npz", [parts.train, parts.select, parts.test]), "train, select and test"
-    else:
-        module, options = data_set(data)
-        load = functools.partial(load_splits, module, cache_dir=data["cache_dir"])
-        if hasattr(module, "coded"):
-            split, rule = module.coded(options, load)
-        else:
-            splits = load(options)
-            split, rule = join(name, list(splits.values())), "all of " + ", ".join(splits)
-    if not split.au_names or not (split.aus != labels.AU_UNKNOWN).any():
-        raise BadInput(
-            f"data {name}: not one input has action-unit labels, so no filter can be matched to one; give a "
-            "FACS-coded set such as ck_plus or facsynth"
-        )
-    split = split.take((split.aus != labels.AU_UNKNOWN).any(1))
-    if data["limit"]:
-        split = split.take(stratified(split, int(data["limit"])))
-    split = resize(split, int(data["image_size"])) if data["image_size"] else split
-    sequences = getattr(module, "sequences", None)
-    return Coded(split, np.asarray(sequences(split.id) if sequences else split.id, np.str_), rule)
 
 
 def data_set(data: Mapping) -> tuple:
@@ -464,7 +409,7 @@ def export(parts: Parts, folder: str | os.PathLike) -> None:
     )
 
 
-def _read_exported(folder: str) -> Parts:
+def read_exported(folder: str) -> Parts:
     """Reads what `export` wrote."""
     path = Path(folder).expanduser()
     if not folder or not path.is_dir():

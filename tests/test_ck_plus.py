@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines import BadInput, arrays, ck_plus, faces, labels
+from data_pipelines import BadInput, arrays, ck_plus, coded, faces, labels
 from data_pipelines.arrays import load_parts, load_splits
 from data_pipelines.ck_plus import layout, source, tables
 from data_pipelines.split import Split
@@ -651,11 +651,11 @@ def test_builder_describes_itself(tmp_path):
 def test_inputs_for_attribution(tmp_path):
     """The last frames of all coded sequences, once each; with carried codes, several of one sequence."""
     data = {"name": "ck_plus", "dir": str(write_set(tmp_path / "source")), "image_size": SIZE}
-    load = arrays.load_coded({**data, "cache_dir": str(tmp_path / "cache")})
+    load = coded.load({**data, "cache_dir": str(tmp_path / "cache")})
     assert load.sequence.tolist() == ["S005/001", "S005/004", "S010/002", "S999/003"]
     assert load.rule == "last frames of the sequences with FACS codes"
     assert load.split.label[1] == -1 and (load.split.label[[0, 2, 3]] >= 0).all()
-    more = arrays.load_coded({**data, "cache_dir": str(tmp_path / "cache"), "options": {"aus": "carried"}})
+    more = coded.load({**data, "cache_dir": str(tmp_path / "cache"), "options": {"aus": "carried"}})
     assert more.sequence.tolist() == ["S005/001"] * 4 + ["S005/004"] + ["S010/002"] * 4 + ["S999/003"] * 3
     assert "carried" in more.rule
 
@@ -745,24 +745,24 @@ def test_look_alike(real, tmp_path):
     split = splits["frames"]
     assert len(split) == 151 * 4 + 118 and (split.label == -1).sum() == 118
     assert "3 junk files" in told(ck_plus.findings(options(real), splits), "junk")
-    coded = split.take(split.aus[:, 0] >= 0)
-    assert len(coded) == 269 and len(set(ck_plus.sequences(coded.id).tolist())) == 269
+    shown_last = split.take(split.aus[:, 0] >= 0)
+    assert len(shown_last) == 269 and len(set(ck_plus.sequences(shown_last.id).tolist())) == 269
     assert (
-        dict(zip(split.au_names, (coded.aus > 0).sum(0).tolist(), strict=True))
+        dict(zip(split.au_names, (shown_last.aus > 0).sum(0).tolist(), strict=True))
         == dict.fromkeys(split.au_names, 0) | units
     )
     with open(real / "ckplus" / "truth.csv", newline="") as file:
         truth = {Path(row["image"]).stem: row for row in csv.DictReader(file)}
     names = {"happy": "happiness", "": None}
-    for row in range(len(coded)):
-        true = truth[coded.id[row].rpartition("/")[2]]
-        assert coded.subject[row] == "ckplus-" + true["subject"]
-        shown = coded.classes[coded.label[row]] if coded.label[row] >= 0 else None
+    for row in range(len(shown_last)):
+        true = truth[shown_last.id[row].rpartition("/")[2]]
+        assert shown_last.subject[row] == "ckplus-" + true["subject"]
+        shown = shown_last.classes[shown_last.label[row]] if shown_last.label[row] >= 0 else None
         assert shown == names.get(true["emotion"], true["emotion"])
-        for unit, code in zip(coded.au_names, coded.aus[row].tolist(), strict=True):
+        for unit, code in zip(shown_last.au_names, shown_last.aus[row].tolist(), strict=True):
             strength = float(true.get(unit) or 0)
             if unit not in ("AU45", "AU61", "AU62"):  # blinks and eye turns move faces but are not coded
-                assert (code > 0) == (strength > 0), (coded.id[row], unit)
+                assert (code > 0) == (strength > 0), (shown_last.id[row], unit)
                 if 1 <= code <= 5:
                     assert (code - 1) / 5 <= strength + 0.01 and strength - 0.01 <= code / 5
 

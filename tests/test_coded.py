@@ -3,34 +3,34 @@
 import numpy as np
 import pytest
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, coded
 
 
-def test_load_coded_of_facsynth_joins_both_modes_of_unseen_people(tmp_path):
+def test_coded_load_of_facsynth_joins_both_modes_of_unseen_people(tmp_path):
     data = {
         "name": "facsynth",
         "cache_dir": str(tmp_path),
         "options": {"n_subjects": 5, "images_per_subject": 8},
         "image_size": 16,
     }
-    coded, parts = arrays.load_coded(data), arrays.load_parts(data)
-    split = coded.split
+    found, parts = coded.load(data), arrays.load_parts(data)
+    split = found.split
     assert set(split.subject) == set(parts.test.subject)
     assert not set(split.subject) & set(parts.train.subject)
     with_emotion = split.label >= 0
     assert with_emotion.sum() == (~with_emotion).sum() == 8
     np.testing.assert_array_equal(split.image[with_emotion], parts.test.image)
-    assert (coded.sequence == split.id).all()
+    assert (found.sequence == split.id).all()
 
 
-def test_load_coded_takes_rows_with_codes_and_refuses_sets_without(tmp_path):
+def test_coded_load_takes_rows_with_codes_and_refuses_sets_without(tmp_path):
     write_npz(tmp_path, aus=np.array([[-1, -1], [0, 3], [-1, 9]], np.int8))
-    coded = arrays.load_coded({"name": "npz", "dir": str(tmp_path)})
-    assert len(coded.split) == 6
-    assert (coded.split.aus != -1).any(1).all()
+    found = coded.load({"name": "npz", "dir": str(tmp_path)})
+    assert len(found.split) == 6
+    assert (found.split.aus != -1).any(1).all()
     write_npz(tmp_path, aus=np.full((3, 2), -1, np.int8))
     with pytest.raises(BadInput, match="npz: not one input has action-unit labels"):
-        arrays.load_coded({"name": "npz", "dir": str(tmp_path)})
+        coded.load({"name": "npz", "dir": str(tmp_path)})
 
 
 def test_shuffled_labels_keep_counts_and_leave_test_alone(tmp_path):

@@ -9,7 +9,7 @@ import runs
 
 from data_pipelines import BadInput
 from ferjax import config
-from ferjax.attribution import pixels
+from ferjax.attribution import fields, pixels
 from ferjax.attribution.network import Network
 from ferjax.models import fer_cnn
 from ferjax.ops.conv import choose
@@ -369,7 +369,7 @@ def test_noisy_and_interpolated_maps_stay_in_the_receptive_field(trained):
     net, x = trained
     act = np.asarray(activations(net, x)["block1/relu"])[..., 1]
     place = np.stack([np.unravel_index(a.argmax(), a.shape) for a in act])
-    boxes = pixels.receptive_field(net.model, "block1/relu").box(place, (16, 16))
+    boxes = fields.receptive_field(net.model, "block1/relu").box(place, (16, 16))
     for method in ("smoothgrad", "integrated_gradients"):
         maps = np.array(pixels.attribute(net, x, "block1/relu", 1, method, jax.random.key(0)))
         assert np.abs(maps).max() > 0
@@ -387,7 +387,7 @@ def test_a_filter_that_is_silent_everywhere(trained):
         maps = np.asarray(pixels.attribute(net, x, "block2/relu", 2, method, jax.random.key(0)))
         assert maps.any() == (method == "deconvnet"), method
     seen = np.asarray(pixels.deconvnet(net, x, "block2/relu", 2))
-    bottom, right = pixels.receptive_field(net.model, "block2/relu").box((0, 0), (16, 16))[2:]
+    bottom, right = fields.receptive_field(net.model, "block2/relu").box((0, 0), (16, 16))[2:]
     assert not seen[:, bottom:].any() and not seen[:, :, right:].any()
 
 
@@ -413,7 +413,7 @@ def test_channels():
     for method in ("guided_backprop", "grad_cam"):
         maps = pixels.attribute(net, x, "block2/relu", [1, 2], method)
         assert maps.shape == x.shape and maps.dtype == jnp.float32
-        assert pixels.as_picture(maps).shape == (2, 16, 16)
+        assert fields.as_picture(maps).shape == (2, 16, 16)
     assert (maps[..., 0] == maps[..., 2]).all()
 
 
@@ -423,7 +423,7 @@ def test_receptive_field_is_the_support_of_the_gradient(kernel, layer):
     model, params = build(18, features=(3, 3), kernel=kernel)
     x = jax.random.uniform(jax.random.key(1), (96, 18, 18, 1))  # pooling sees all places, over many inputs
     net = Network(model, params)
-    field = pixels.receptive_field(model, layer)
+    field = fields.receptive_field(model, layer)
     _, h, w, _ = pixels.layers(net, x.shape)[layer]
     for place in [(0, 0), (h // 2, w // 3), (h - 1, w - 1)]:
         rule = lambda v: v  # noqa: E731
@@ -443,31 +443,31 @@ def test_receptive_field_is_the_support_of_the_gradient(kernel, layer):
 
 def test_receptive_field_of_the_papers_network():
     model = config.default().model
-    assert pixels.receptive_field(model, "block1/relu") == (5, 1, -2)
-    assert pixels.receptive_field(model, "block2/conv") == (14, 2, -6)
-    assert pixels.receptive_field(model, "block3/relu") == (32, 4, -14)
-    box = pixels.receptive_field(model, "block3/relu").box
+    assert fields.receptive_field(model, "block1/relu") == (5, 1, -2)
+    assert fields.receptive_field(model, "block2/conv") == (14, 2, -6)
+    assert fields.receptive_field(model, "block3/relu") == (32, 4, -14)
+    box = fields.receptive_field(model, "block3/relu").box
     assert box([[0, 0], [5, 11]], (48, 48)).tolist() == [[0, 0, 18, 18], [6, 30, 38, 48]]
     assert box([5, 11], (48, 48), clipped=False).tolist() == [6, 30, 38, 62]
     with pytest.raises(BadInput, match=r"'dense/relu'.*take one of block1/conv, "):
-        pixels.receptive_field(model, "dense/relu")
+        fields.receptive_field(model, "dense/relu")
 
 
 def test_enlarge_like_torch():
     torch = pytest.importorskip("torch")
     maps = jax.random.normal(jax.random.key(0), (2, 3, 5, 6))
     expected = torch.nn.functional.interpolate(torch.from_numpy(np.array(maps)), (20, 13), mode="bilinear")
-    np.testing.assert_allclose(pixels.enlarge(maps, (20, 13)), expected.numpy(), atol=1e-6)
+    np.testing.assert_allclose(fields.enlarge(maps, (20, 13)), expected.numpy(), atol=1e-6)
 
 
 def test_as_picture():
     maps = np.array([[[[0.0], [1.0]], [[-2.0], [0.5]]], np.zeros((2, 2, 1))])
-    assert pixels.as_picture(maps).tolist() == [[[128, 192], [1, 160]], [[128, 128], [128, 128]]]
-    assert pixels.as_picture(maps).dtype == np.uint8
-    assert pixels.as_picture(np.array([[[3.0, -1.0], [-4.0, 0.0]]])).tolist() == [[192, 1]]  # channels added
-    assert pixels.as_picture(np.full((1, 1, 1), 1e-300)).tolist() == [[255]]
+    assert fields.as_picture(maps).tolist() == [[[128, 192], [1, 160]], [[128, 128], [128, 128]]]
+    assert fields.as_picture(maps).dtype == np.uint8
+    assert fields.as_picture(np.array([[[3.0, -1.0], [-4.0, 0.0]]])).tolist() == [[192, 1]]  # channels added
+    assert fields.as_picture(np.full((1, 1, 1), 1e-300)).tolist() == [[255]]
     with pytest.raises(ValueError, match="NaN or infinite"):
-        pixels.as_picture(np.full((1, 1, 1), np.nan))
+        fields.as_picture(np.full((1, 1, 1), np.nan))
 
 
 def test_layers_in_order(trained):

@@ -91,7 +91,7 @@ def sequences(ids: Sequence[str] | np.ndarray) -> np.ndarray:
 
 
 def coded(options: Mapping, load: Callable[[Mapping], Mapping[str, Split]]) -> tuple[Split, str]:
-    """The inputs for attribution: all sequences, with an emotion and without; see `arrays.load_coded`."""
+    """The inputs for attribution: all sequences, with an emotion and without; see `coded.load`."""
     which = (
         "last frames"
         if options["aus"] == "last"

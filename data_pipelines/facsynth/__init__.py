@@ -65,7 +65,7 @@ def coded(options: Mapping, load: Callable[[Mapping], Mapping[str, Split]]) -> t
 
     Args:
       options: as OPTIONS; the mode is not looked at.
-      load: options -> part -> Split, see `arrays.load_coded`.
+      load: options -> part -> Split, see `coded.load`.
     """
     modes = {mode: load({**options, "mode": mode})["test"] for mode in ("emotion", "independent")}
     named = [dataclasses.replace(s, id=np.char.add(s.id, f"-{mode}")) for mode, s in modes.items()]

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from data_pipelines import BadInput, arrays, labels
+from data_pipelines import BadInput, arrays, coded, labels
 from data_pipelines.split import Split
 from ferjax.attribution import matching, units
 
@@ -45,16 +45,16 @@ def load(data: dict, threshold: int, least: int, seed: int = 0) -> Inputs:
     """Reads a set's coded pictures and takes one of each sequence.
 
     Args:
-      data: as for `arrays.load_coded`.
+      data: as for `coded.load`.
       threshold: least intensity that counts as present, 1 to 5.
       least: inputs that must show a unit, and must not, or it is left out. Each half needs its share.
       seed: of the halves.
     Raises:
       BadInput: no action units, none seen often enough, or one subject only.
     """
-    coded = arrays.load_coded(data)
-    rows = one_of_each(coded.split.aus, coded.sequence)
-    split = coded.split.take(rows)
+    taken = coded.load(data)
+    rows = one_of_each(taken.split.aus, taken.sequence)
+    split = taken.split.take(rows)
     present = labels.au_present(split.aus, threshold)
     keep, left_out = units.testable(present, split.au_names, least)
     choose = matching.halves(split.subject, seed)
@@ -62,14 +62,14 @@ def load(data: dict, threshold: int, least: int, seed: int = 0) -> Inputs:
     groups = units.together(present[:, keep])
     return Inputs(
         split=split,
-        rule=coded.rule,
+        rule=taken.rule,
         present=present[:, keep],
         au_names=tuple(names.tolist()),
         left_out=left_out,
         together=tuple(tuple(names[list(g)].tolist()) for g in groups),
         emotion=split.label.astype(np.int64),
         choose=choose,
-        frames=len(coded.split),
+        frames=len(taken.split),
     )
 
 

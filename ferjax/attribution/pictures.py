@@ -4,7 +4,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_pipelines.split import Split
-from ferjax.attribution import pixels
+from ferjax.attribution import fields, pixels
 from ferjax.attribution.activations import Activations
 from ferjax.attribution.network import Network
 from ferjax.augment import normalise
@@ -35,7 +35,7 @@ def top(network: Network, acts: Activations, split: Split, most: int = 9) -> dic
         for layer in acts.size:
             columns = acts.of(layer)
             width = acts.size[layer][1]
-            seen = pixels.receptive_field(network.model, layer)
+            seen = fields.receptive_field(network.model, layer)
             place = np.take_along_axis(position.T[columns], rows[columns], 1)
             place = np.stack([place // width, place % width], -1)  # [m, 9, 2]
             box[columns] = seen.box(place, (h, w))
@@ -53,7 +53,7 @@ def top(network: Network, acts: Activations, split: Split, most: int = 9) -> dic
                 x = normalise(images[r], network.normalise)
                 for m, method in methods.items():
                     maps = pixels.attribute(network, x, layer, j, method, position=p)
-                    done[m].append(pixels.as_picture(maps)[:n])
+                    done[m].append(fields.as_picture(maps)[:n])
                 bar.update(n)
             for m in methods:
                 pictures[m][columns] = np.concatenate(done[m]).reshape(len(columns), top_n, h, w)

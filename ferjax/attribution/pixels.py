@@ -42,6 +42,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import BadInput
+from ferjax.attribution import fields
 from ferjax.attribution.network import HEAD, Network
 from ferjax.ops import relu as rectifiers
 
@@ -141,7 +142,7 @@ def grad_cam(
       at: a layer with space, not later than `layer`. None: the last block's ReLU that is not later, and
         `layer` itself where there is none.
     Returns:
-      [b, h', w'] or [t, b, h', w'] at the resolution of `at`, not negative; `enlarge` brings it to the
+      [b, h', w'] or [t, b, h', w'] at the resolution of `at`, not negative; `fields.enlarge` brings it to the
       input's.
     Raises:
       BadInput: `at` has no space, is unknown, or comes after the target.
@@ -170,7 +171,7 @@ def grad_cam(
 
 def grad_cam_enlarged(network: Network, x, layer: str, index, key=None, **options) -> Array:
     """`grad_cam` at the input's resolution, the same on every channel: [..., b, h, w, c]."""
-    cam = enlarge(grad_cam(network, x, layer, index, key, **options), x.shape[1:3])
+    cam = fields.enlarge(grad_cam(network, x, layer, index, key, **options), x.shape[1:3])
     return jnp.broadcast_to(cam[..., None], (*cam.shape, x.shape[3]))
 
 
@@ -254,85 +255,6 @@ def _layers(tree, leaves, size) -> dict[str, tuple[int, ...]]:
     abstract = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in leaves])
     shapes = jax.eval_shape(named, abstract, jax.ShapeDtypeStruct(size, jnp.float32))
     return {name: shapes[name].shape for name in names}
-
-
-class ReceptiveField(NamedTuple):
-    """Which pixels a place in a layer's map can see; the same down and across.
-
-    Place i sees the `size` pixels from start + i * stride on; those outside of the image are padding.
-    """
-
-    size: int
-    stride: int
-    start: int
-
-    def box(self, position, image: tuple[int, int], clipped: bool = True) -> np.ndarray:
-        """The pixels that a place sees.
-
-        Args:
-          position: [..., 2] int row and column in the layer's map.
-          image: (h, w) in pixels.
-          clipped: cut to the image.
-        Returns:
-          [..., 4] int32 top, left, bottom, right in pixels; bottom and right are the first outside:
-          image[top:bottom, left:right].
-        """
-        low = self.start + np.asarray(position, np.int32) * self.stride
-        high = low + self.size
-        if clipped:
-            low, high = np.clip(low, 0, image), np.clip(high, 0, image)
-        return np.concatenate([low, high], -1).astype(np.int32)
-
-
-def receptive_field(model, layer: str) -> ReceptiveField:
-    """The receptive field of a layer's places: its size, how far apart two are, where the first begins.
-
-    A convolution of side k at a stride s so far makes it (k - 1) s larger, ((k - 1) // 2) s of it before; a
-    2x2 pooling s larger, and doubles s.
-
-    Args:
-      model: what has `features`, the filters of each block, and `kernel`: a FerCnn, or config.model.
-      layer: "block<i>/conv", "block<i>/relu" or "block<i>/pool".
-    Returns:
-      ReceptiveField, in pixels.
-    Raises:
-      BadInput: another layer; beyond the blocks, a unit sees the whole image.
-    Source: Araujo et al. 2019, Computing receptive fields of convolutional neural networks, equations 2 to 5.
-    """
-    size, stride, start = 1, 1, 0
-    fields = {}
-    for i in range(1, len(model.features) + 1):
-        size, start = size + (model.kernel - 1) * stride, start - (model.kernel - 1) // 2 * stride
-        fields[f"block{i}/conv"] = fields[f"block{i}/relu"] = ReceptiveField(size, stride, start)
-        size, stride = size + stride, 2 * stride
-        fields[f"block{i}/pool"] = ReceptiveField(size, stride, start)
-    if layer not in fields:
-        raise BadInput(
-            f"layer {layer!r} has no receptive field smaller than the image; take one of {', '.join(fields)}"
-        )
-    return fields[layer]
-
-
-def enlarge(maps: Array, size: tuple[int, int]) -> Array:
-    """Bilinear, with pixel centres at halves (torch's align_corners=False): [..., h', w'] -> [..., h, w]."""
-    return jax.image.resize(maps, (*maps.shape[:-2], *size), "linear")
-
-
-def as_picture(maps) -> np.ndarray:
-    """Maps as grey pictures, each scaled by its own largest absolute value.
-
-    Args:
-      maps: [..., h, w, c]; channels are added.
-    Returns:
-      uint8 [..., h, w]: 128 is 0, 255 the largest absolute value, 1 its negative; all 128 where the map is 0.
-    Raises:
-      ValueError: a map is not finite.
-    """
-    maps = np.asarray(maps, np.float64).sum(-1)
-    if not np.isfinite(maps).all():
-        raise ValueError("as_picture: a map is NaN or infinite")
-    largest = np.abs(maps).max((-2, -1), keepdims=True)
-    return np.rint(128 + 127 * maps / np.where(largest > 0, largest, 1)).astype(np.uint8)
 
 
 class _Target(NamedTuple):

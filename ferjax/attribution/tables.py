@@ -7,7 +7,7 @@ import numpy as np
 from data_pipelines import labels
 from ferjax import config as config_lib
 from ferjax import files, results
-from ferjax.attribution import causes, controls, measure, pixels, verdict
+from ferjax.attribution import causes, controls, fields, measure, verdict
 
 SCHEMA = "ferjax/attribution/1"
 PAPER = {"paper_active": 50, "paper_rejected": 7}  # Breuer & Kimmel 2017, as commonly quoted
@@ -300,7 +300,7 @@ def _layer(study, layer: str) -> dict:
         "filters": int(rows.sum()),
         "active": int(study.found.active[rows].sum()),
         "size": list(study.acts.size[layer]),
-        "receptive_field": pixels.receptive_field(study.network.model, layer).size,
+        "receptive_field": fields.receptive_field(study.network.model, layer).size,
         "random_95": limits["auc"],
         "random_95_within": limits["within"],
         "random_95_outside": limits["outside"],

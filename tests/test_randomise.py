@@ -222,7 +222,9 @@ def test_decoys_cancel_for_the_output_and_for_its_gradient_alone():
         size = np.abs(randomise.run_method(method, net, images, "logits", np.zeros(32, int)))
         return size[:, region].sum() / size.sum()
 
-    assert inside(gradient) > 0.9999 and inside(positive) < 0.8
+    slope = randomise.run_method(gradient, net, (x * 255).astype(np.uint8), "logits", np.zeros(32, int))
+    assert not slope[:, ~region].any() and (np.abs(slope).max(0)[region] > 0).all()
+    assert inside(gradient) == pytest.approx(1) and inside(positive) < 0.8
 
 
 def test_planted_refuses():

@@ -108,7 +108,8 @@ def planted(
       outputs: logits.
       decoys: pairs of further hidden units. Both of a pair read the same of all places that are not in the
         region, and enter every logit with opposite weights: the logits depend on the region alone, up to the
-        rounding of a sum; the hidden layer, and a head on it, does not.
+        rounding of a sum, and their gradient elsewhere is exactly 0; the hidden layer, and a head on it,
+        depends on the whole picture.
       seed: of all weights.
     Returns:
       (network, region): bool [h, w], the pixels that its outputs can depend on: the places that are read,
@@ -143,10 +144,10 @@ def planted(
     logits = rng.normal(size=(dense, outputs)) * np.sqrt(2 / dense)
     if decoys:
         fan_in = max((~read).sum(), 1) * before
-        others = rng.normal(size=(h // cell, w // cell, before, decoys)) * np.sqrt(2 / fan_in)
+        others = _coarse(rng, (h // cell, w // cell, before, decoys), np.sqrt(2 / fan_in))
         others = (others * ~read[:, :, None, None]).reshape(-1, decoys)
         weights = np.concatenate([weights, others, others], 1)
-        against = rng.normal(size=(decoys, outputs)) * np.sqrt(2 / decoys)
+        against = _coarse(rng, (decoys, outputs), np.sqrt(2 / decoys))
         logits = np.concatenate([logits, against, -against])
     params["dense"] = {"kernel": weights, "bias": np.zeros(len(logits))}
     params["logits"] = {"kernel": logits, "bias": np.zeros(outputs)}
@@ -156,6 +157,15 @@ def planted(
     region = np.pad(np.kron(read, np.ones((cell, cell), bool)), 1)
     region = np.any([region[dy : dy + h, dx : dx + w] for dy in range(3) for dx in range(3)], 0)
     return Network(model, params), region
+
+
+def _coarse(rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
+    """Gaussian weights of 7 bits and a sign: products of two, and sums of 1,000 such, are exact in float32.
+
+    So opposite terms cancel to 0 in a gradient, not to a rounding error that a rank correlation would see.
+    """
+    steps = np.clip(np.round(16 * rng.normal(size=shape)), -127, 127)
+    return steps / 16 * 2.0 ** np.round(np.log2(scale))
 
 
 def _detectors(rng: np.random.Generator, filters: int) -> np.ndarray:

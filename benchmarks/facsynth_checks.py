@@ -25,7 +25,7 @@ from data_pipelines.facsynth import AU_NAMES, CLASSES, generate
 from data_pipelines.input import batch_rows
 from data_pipelines.split import Split
 from ferjax import config, evaluate, metrics, results
-from ferjax.augment import example_keys, normalise
+from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 
@@ -40,7 +40,7 @@ def standardised(image: np.ndarray) -> np.ndarray:
 
 
 def train_units(image: np.ndarray, present: np.ndarray, epochs: int, batch: int = 64):
-    """Fits the paper's CNN with a sigmoid an action unit; Adam, cosine schedule.
+    """Fits the paper's CNN with a sigmoid an action unit; Adam, cosine schedule, the demo's flips and shifts.
 
     Args:
       image: uint8 [n, h, w, 1].
@@ -52,6 +52,7 @@ def train_units(image: np.ndarray, present: np.ndarray, epochs: int, batch: int 
     """
     c = config.default()
     c.model.init, c.model.normalise = "he_normal", "standardise"
+    c.augment.translation = 0.04
     model = fer_cnn.build(c.model, present.shape[1])
     steps = len(image) // batch
     schedule = optax.warmup_cosine_decay_schedule(0.0, 1e-3, steps // 2, steps * epochs)
@@ -61,8 +62,11 @@ def train_units(image: np.ndarray, present: np.ndarray, epochs: int, batch: int 
 
     @jax.jit
     def step(params, state, x, y, keys):
+        keys = jax.vmap(jax.random.split)(keys)
+        x = normalise(augment(x, keys[:, 0], c.augment), c.model.normalise)
+
         def loss(params):
-            out, _ = model.apply({"params": params}, normalise(x, c.model.normalise), keys=keys)
+            out, _ = model.apply({"params": params}, x, keys=keys[:, 1])
             return optax.sigmoid_binary_cross_entropy(out, y).mean()
 
         value, gradient = jax.value_and_grad(loss)(params)

@@ -55,7 +55,7 @@ def ferjax(batch: int):
         state, _ = step(state, rows, resident)
         jax.block_until_ready(state)
 
-    return run, lambda: forward(state.params, rows, resident), jax.__version__
+    return run, lambda: forward(state.params, rows, resident), f"jax {jax.__version__}"
 
 
 def keras(batch: int, jit_compile: bool | str = False):

@@ -191,6 +191,15 @@ def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) 
         checkpoints.close()
 
 
+def checkpoint_step(workdir, which: str) -> int:
+    """The step of a run's checkpoint: best (by validation), last, or a step; BadInput where there is none."""
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        return _step(checkpoints, which)
+    finally:
+        checkpoints.close()
+
+
 def _same_data(workdir, begun: dict, now: dict, split: str) -> list[str]:
     """Notes on what changed; BadInput where it is the data that the weights were trained or selected on."""
     changed = [part for part in ("train", "select") if begun.get(part, now[part]) != now[part]]

@@ -148,3 +148,12 @@ def test_one_picture_a_sequence_is_the_one_that_shows_most():
     aus = np.array([[0, 0], [2, 0], [2, 3], [2, 3], [0, 0], [0, 0]], np.int8)
     sequence = np.array(["a", "a", "a", "a", "b", "c"])
     assert inputs.one_of_each(aus, sequence).tolist() == [3, 4, 5]
+
+
+def test_a_workdir_without_checkpoint_is_refused_before_anything_is_read(bars, tmp_path, capsys, monkeypatch):
+    (tmp_path / "w").mkdir()
+    (tmp_path / "w" / "config.json").write_bytes((bars / "w" / "config.json").read_bytes())
+    monkeypatch.setattr(study.arrays, "load_parts", lambda *a: pytest.fail("read data"))
+    assert cli.main(["attribute", "--workdir", str(tmp_path / "w")]) == 2
+    assert "holds no complete checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "w" / "attribution").exists()

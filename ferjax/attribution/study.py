@@ -57,12 +57,19 @@ def attribute(workdir: str, name: str = "", folder: str = "", overrides=()) -> t
     if not saved.get("config"):
         raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
     trained = config_lib.from_json(saved["config"])
+    evaluate.checkpoint_step(workdir, "best")  # before data are read for nothing
     config = of_set(trained, name, folder, overrides)
     out = run.open_workdir(workdir / "attribution" / config.data.name)
     with run.lock(out):
         a = config.attribute
         data = config.data.to_dict()
-        seen = arrays.load_parts(trained.data)
+        try:
+            seen = arrays.load_parts(trained.data)
+        except BadInput as error:
+            raise BadInput(
+                f"the data that {workdir} was trained on cannot be read ({error}); put them back, or mend "
+                f"data.dir in {workdir / 'config.json'}"
+            ) from None
         taken = inputs.load(
             {**data, "image_size": seen.train.image.shape[1]}, a.threshold, a.least, trained.seed
         )

@@ -17,7 +17,7 @@ def get_config():
     c.data.options.n_subjects = 600
     c.data.options.images_per_subject = 40
     c.input.batch_size = 64
-    c.train.epochs = 5
+    c.train.epochs = 4
 
     c.model.normalise = "standardise"  # light varies from picture to picture
     c.model.init = "he_normal"

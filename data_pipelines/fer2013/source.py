@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import BadInput, labels, no_folder
+from data_pipelines import BadInput, faces, labels, no_folder
 from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, progress, read_csv, read_votes
 
 log = logging.getLogger(__name__)
@@ -273,17 +273,8 @@ def read_image(path: Path) -> np.ndarray:
     Raises:
       BadInput: unreadable, truncated, or of another size.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as file:
-            if file.size != (SIDE, SIDE):
-                raise BadInput(f"{path}: {file.size[0]}x{file.size[1]} pixels; FER2013's images have 48x48")
-            return np.asarray(file.convert("L"))
-    except BadInput:
-        raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        reason = "truncated" if "truncated" in str(error) else "not an image file"
-        raise BadInput(
-            f"{path}: cannot be read ({reason}); unpack the archive again, or delete the file"
-        ) from None
+    picture = faces.read_grey(path)
+    if picture.shape != (SIDE, SIDE):
+        h, w = picture.shape
+        raise BadInput(f"{path}: {w}x{h} pixels; FER2013's images have 48x48")
+    return picture

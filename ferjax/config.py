@@ -119,12 +119,15 @@ def default() -> ConfigDict:
     t.threshold = 1  # least intensity (1 = A, trace) that counts as showing an AU
     t.least = 8  # inputs that must show an AU, and as many that must not, or it is left out
     t.permutations = 200_000  # of AU rows within subjects; fewer are taken where that would need hours
-    t.fdr = 0.05  # Benjamini-Hochberg
+    t.fdr = 0.05  # Benjamini-Hochberg; of the max-statistic where permutations are too few for it
     t.random_networks = 20  # of the same architecture, with random weights
     t.seeds = 0  # further trainings with other seeds: which matches recur
     t.shuffled = 0  # trainings on shuffled labels
     t.bootstrap = 2000  # resamples of subjects behind each interval
-    t.randomised_inputs = 24  # inputs of the cascading randomisation of pixel methods
+    t.causal_inputs = 512  # inputs that gradients of units and ablation look at
+    t.randomised_inputs = (
+        24  # inputs of the cascading randomisation of pixel methods, and of truth; 0: neither
+    )
     return c
 
 

@@ -129,5 +129,6 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("attribute.seeds", 0),
         at_least("attribute.shuffled", 0),
         at_least("attribute.bootstrap", 100),
-        at_least("attribute.randomised_inputs", 2),
+        at_least("attribute.causal_inputs", 2),
+        ("attribute.randomised_inputs", (c.attribute.randomised_inputs or 2) >= 2, "0, or 2 or more"),
     ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import BadInput
-from ferjax.attribution import ablation
+from ferjax.attribution import ablation, subjects
 from ferjax.attribution.network import HEAD, Network
 from ferjax.models.fer_cnn import FerCnn
 
@@ -180,20 +180,20 @@ def test_mean_interval():
     subject = np.repeat(np.arange(12), 5)
     values = rng.normal(size=(60, 2)) + rng.normal(size=12)[subject][:, None]
     values[3, 0] = np.nan
-    mean, low, high = ablation.mean_interval(values, np.array([f"s{k}" for k in subject]), 4000)
+    mean, low, high = subjects.mean_interval(values, np.array([f"s{k}" for k in subject]), 4000)
     np.testing.assert_allclose(mean, np.nanmean(values, 0))
     drawn = []
     for _ in range(2000):
         rows = np.concatenate([np.flatnonzero(subject == k) for k in rng.integers(0, 12, 12)])
         drawn.append(np.nanmean(values[rows], 0))
     np.testing.assert_allclose([low, high], np.percentile(drawn, [2.5, 97.5], axis=0), atol=0.08)
-    by_row = ablation.mean_interval(values, np.full(60, ""), 4000)
+    by_row = subjects.mean_interval(values, np.full(60, ""), 4000)
     assert (by_row[2] - by_row[1] < high - low).all()  # rows are not independent: too narrow
-    same = ablation.mean_interval(np.full((4, 3), 2.0), np.arange(4))
+    same = subjects.mean_interval(np.full((4, 3), 2.0), np.arange(4))
     assert all((part == 2).all() for part in same)
     for given in (np.zeros((0, 2)), np.full((3, 2), np.nan)):
-        assert np.isnan(ablation.mean_interval(given, np.arange(len(given)))).all()
-    one = ablation.mean_interval(np.ones(3), np.zeros(3, int))
+        assert np.isnan(subjects.mean_interval(given, np.arange(len(given)))).all()
+    one = subjects.mean_interval(np.ones(3), np.zeros(3, int))
     assert one[0] == 1 and np.isnan(one[1])
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ferjax.attribution import controls, matching, units
-from ferjax.attribution.verdict import CODES, Evidence, headline, verdict
+from ferjax.attribution.verdict import CODES, Evidence, verdict
 
 
 def people(seed, subjects=12, each=8, filters=20, aus=8):
@@ -260,7 +260,7 @@ def study():
         Evidence(
             active=bool(on),
             au=names[u] if u >= 0 else "",
-            q=q[j, u] if u >= 0 else math.nan,
+            corrected=q[j, u] if u >= 0 else math.nan,
             auc=found.auc[j],
             auc_low=found.auc_low[j],
             auc_high=found.auc_high[j],
@@ -293,8 +293,6 @@ def test_verdicts_tell_emotion_person_unit_and_chance_apart(study):
     assert evidence[0].auc > evidence[0].random
     assert "AU12 (lip corner puller)" in verdict(evidence[2]).words
     assert "may follow happiness rather than the unit" in verdict(evidence[0]).words
-    counts = {"filters": 5, "active": 4, "significant": 2, "outside": 1, "within": 1, "both": 1}
-    assert headline(evidence) == counts
 
 
 def test_permutations_within_emotion_reject_the_emotion_filter(study):
@@ -306,10 +304,23 @@ def test_permutations_within_emotion_reject_the_emotion_filter(study):
     assert across.p[0, 1] > 0.05
 
 
+def test_with_few_permutations_the_max_statistic_decides():
+    rng = np.random.default_rng(0)
+    aus = rng.integers(0, 2, (300, 10))
+    activation = rng.random((300, 40))
+    activation[:, 0] += 5 * aus[:, 0]  # one planted link among 400 pairs
+    few = controls.permutation_test(activation, aus, np.arange(300) % 10, 100)
+    assert np.nanmin(controls.benjamini_hochberg(few.p)) > 0.05  # 1 / 101 x 400 pairs: it cannot pass
+    values, rule = controls.adjusted(few, 0.05)
+    assert rule == "p_max" and (values < 0.05).sum() == 1 and values[0, 0] < 0.05
+    values, rule = controls.adjusted(few, 0.05 * 100)  # at such a level it could
+    assert rule == "q" and np.array_equal(values, controls.benjamini_hochberg(few.p))
+
+
 FULL = {
     "active": True,
     "au": "AU12",
-    "q": 0.01,
+    "corrected": 0.01,
     "auc": 0.8,
     "auc_low": 0.7,
     "auc_high": 0.9,
@@ -335,8 +346,9 @@ UNKNOWN = math.nan
         ({}, "AU filter", r"In 80 of 100 pairs \(95 % interval 70 to 90\).*also .*\(75, 60 to 85\).*relies"),
         ({"active": False}, "inactive", "none of these pictures"),
         ({"au": ""}, "no match", "enough pictures"),
-        ({"q": 0.05}, "no match", "AU12 .*q is 0.05; that does not prove"),
-        ({"q": UNKNOWN}, "no match", "could not be tested within subjects"),
+        ({"corrected": 0.05}, "no match", "AU12 .*q is 0.05; that does not prove"),
+        ({"corrected": 0.05, "corrected_by": "p_max"}, "no match", "but p_max is 0.05; that does not"),
+        ({"corrected": UNKNOWN}, "no match", "could not be tested within subjects"),
         ({"random": 0.8}, "chance", "5 % reach 80 of 100 or more"),
         ({"random": UNKNOWN}, "unclear", "no network that learned nothing was tried"),
         ({"auc": UNKNOWN, "auc_low": UNKNOWN}, "unclear", "kept for measuring it could not be measured"),
@@ -358,10 +370,3 @@ def test_every_verdict_in_one_sentence(changes, code, words):
     assert found.code == code in CODES
     assert re.search(words, found.words), found.words
     assert "nan" not in found.words and found.words.endswith(".") and ". " not in found.words
-
-
-def test_headline_counts_only_what_is_above_the_random_networks():
-    below = Evidence(**(FULL | {"random": 0.9}))
-    rows = [Evidence(**FULL), Evidence(**(FULL | NO_WITHIN)), below, Evidence(active=False)]
-    expected = {"filters": 4, "active": 3, "significant": 3, "outside": 2, "within": 1, "both": 1}
-    assert headline(rows) == expected

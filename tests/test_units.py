@@ -8,7 +8,7 @@ import pytest
 
 from data_pipelines import BadInput
 from ferjax import metrics
-from ferjax.attribution import matching, ranks, units
+from ferjax.attribution import matching, ranks, subjects, units
 
 
 def cases(q=90, j=7, u=5, seed=0, unknown=0.2):
@@ -287,7 +287,7 @@ def test_intervals_are_those_of_written_out_resamples(by_subject, stratified):
     stratum = emotion if stratified else np.zeros(60, int)
     low, high = matching.auc_intervals(activation, aus, subject, stratum, None, resamples, seed=5)
     used = np.flatnonzero(stratum >= 0)
-    code = units.subject_codes(subject[used])
+    code = subjects.subject_codes(subject[used])
     weight = matching.draws(code.max() + 1, resamples, 5)
     assert (weight.sum(1) == code.max() + 1).all()
     assert matching._by_subject(len(used), weight.shape[1], resamples) == by_subject

@@ -23,7 +23,7 @@ import numpy as np
 from data_pipelines import BadInput
 from ferjax.attribution.activations import check_layers
 from ferjax.attribution.network import HEAD, Network
-from ferjax.attribution.units import subject_codes
+from ferjax.attribution.subjects import mean_interval, subject_codes
 from ferjax.augment import normalise
 
 Array = jax.Array
@@ -359,47 +359,3 @@ def single_random_95(
         if len(near):
             out[j] = np.percentile(drops[near], 95, axis=0)
     return out
-
-
-def mean_interval(
-    values: np.ndarray, subject: np.ndarray, n_bootstrap: int = 2000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean over inputs with its 95 % percentile bootstrap interval over subjects.
-
-    Subjects are drawn with replacement, each with all its inputs.
-
-    Args:
-      values: [n, ...]; NaN is left out.
-      subject: [n] names or codes; an unknown one is a subject of its own.
-      n_bootstrap: resamples; 0 for no interval.
-      seed: of the resampling.
-    Returns:
-      (mean, low, high), each [...]; NaN where nothing is defined, and low and high also from one subject, or
-      where more than half of the resamples have nothing defined.
-    """
-    values = np.asarray(values, np.float64)
-    if len(values) != len(subject):
-        raise ValueError(f"{len(values)} values, {len(subject)} subjects")
-    shape, nothing = values.shape[1:], np.full(values.shape[1:], np.nan)
-    if not len(values):
-        return nothing, nothing, nothing
-    code = subject_codes(subject)
-    units, values = int(code.max()) + 1, values.reshape(len(values), -1)
-    defined = ~np.isnan(values)
-    total, count = np.zeros((units, values.shape[1])), np.zeros((units, values.shape[1]))
-    np.add.at(total, code, np.where(defined, values, 0))
-    np.add.at(count, code, defined)
-
-    def ratio(top, bottom):
-        return np.divide(top, bottom, out=np.full(top.shape, np.nan), where=bottom > 0)
-
-    mean = ratio(total.sum(0), count.sum(0)).reshape(shape)
-    if units < 2 or not n_bootstrap:
-        return mean, nothing, nothing
-    times = np.random.default_rng(seed).multinomial(units, np.full(units, 1 / units), n_bootstrap)
-    drawn = ratio(times @ total, times @ count)
-    enough = 2 * np.isfinite(drawn).sum(0) >= n_bootstrap
-    limits = np.full((2, drawn.shape[1]), np.nan)
-    if enough.any():
-        limits[:, enough] = np.nanpercentile(drawn[:, enough], [2.5, 97.5], axis=0)
-    return mean, *limits.reshape(2, *shape)

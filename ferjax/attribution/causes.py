@@ -16,7 +16,7 @@ from ferjax.attribution.network import Network
 from ferjax.augment import normalise
 from ferjax.metrics import Estimate
 
-MOST = 512  # inputs of the measuring half that gradients and ablation look at, chosen evenly
+NEUTRALS = 512  # pictures of faces at rest that a neutral mean is taken over, at most
 
 
 def normalised(network: Network, images: np.ndarray):
@@ -33,7 +33,7 @@ class Half:
     subject: np.ndarray
 
 
-def measuring_half(inputs: Inputs, most: int = MOST) -> Half:
+def measuring_half(inputs: Inputs, most: int) -> Half:
     """At most `most` inputs of the measuring half, spread evenly over its order."""
     rows = np.flatnonzero(~inputs.choose)
     if len(rows) > most:

@@ -246,6 +246,26 @@ def benjamini_hochberg(p) -> np.ndarray:
     return out
 
 
+def adjusted(tested: Permuted, level: float) -> tuple[np.ndarray, str]:
+    """p-values that allow for the number of pairs, by the rule that so many permutations can serve.
+
+    Benjamini-Hochberg where a single true link could pass it, that is, where the smallest attainable p times
+    the number of pairs is at most `level`. With fewer permutations it would pass links only where there are
+    many, and so favour one network over another; there the max-statistic decides, which needs no more than
+    1 / level permutations.
+
+    Args:
+      tested: of one network.
+      level: at which a link is called significant.
+    Returns:
+      ([j, u] q or p_max, "q" or "p_max").
+    """
+    smallest = np.nanmin(tested.smallest_p, initial=1.0)
+    if smallest * tested.p.size <= level:
+        return benjamini_hochberg(tested.p), "q"
+    return tested.p_max, "p_max"
+
+
 def above_random(effect, random_effects, level: float = 95) -> tuple[float, np.ndarray]:
     """Which filters of a layer exceed what networks with random weights reach in the same layer.
 

@@ -27,7 +27,8 @@ import numpy as np
 
 from data_pipelines import BadInput
 from ferjax.attribution.ranks import auc, check, runs, stratified_auc, without_emotion
-from ferjax.attribution.units import average_precision, subject_codes
+from ferjax.attribution.subjects import subject_codes
+from ferjax.attribution.units import average_precision
 from ferjax.metrics import LEVEL
 
 _BLOCK = 4_000_000  # numbers held at once per array: 32 MB of float64

@@ -34,9 +34,9 @@ class Measured:
         rows = self.layer == layer
         return {m: np.where(self.active, getattr(self.match, m), np.nan)[rows] for m in MEASURES}
 
-    def q_of_match(self) -> np.ndarray:
-        """[j] the false discovery rate at which each filter's match passes; NaN without a match."""
-        return of_match(controls.benjamini_hochberg(self.tested.p), self.match.au)
+    def significant(self, level: float) -> np.ndarray:
+        """Bool [j] active filters whose match passes `level` by `controls.adjusted`."""
+        return self.active & (of_match(controls.adjusted(self.tested, level)[0], self.match.au) < level)
 
 
 def of_match(values: np.ndarray, au: np.ndarray) -> np.ndarray:
@@ -104,18 +104,17 @@ def survivors(
     Args:
       found: of one network, with its permutation test.
       limits: of `thresholds`.
-      level: false discovery rate.
+      level: of `controls.adjusted`.
     Returns:
-      bool [j] each: "significant" (after Benjamini-Hochberg over all pairs of this network), "above" (and its
-      AUC above the random networks' 95th percentile in its layer), and of those above "outside", "within" and
-      "both".
+      bool [j] each: "significant" (allowing for all pairs of this network), "above" (and its AUC above the
+      random networks' 95th percentile in its layer), and of those above "outside", "within" and "both".
     """
     above = {}
     for m in MEASURES:
         limit = np.array([limits[layer][m] for layer in found.layer.tolist()])
         value = np.where(found.active, getattr(found.match, m), np.nan)
         above[m] = value > limit
-    significant = found.active & (found.q_of_match() < level)
+    significant = found.significant(level)
     real = significant & above["auc"]
     outside, within = real & above["outside"], real & above["within"]
     return {

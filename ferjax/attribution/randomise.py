@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ferjax.attribution import ranks
-from ferjax.attribution.ablation import mean_interval
 from ferjax.attribution.network import HEAD, Network
+from ferjax.attribution.subjects import mean_interval
 from ferjax.augment import normalise
 
 Array = jax.Array

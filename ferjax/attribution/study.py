@@ -34,6 +34,7 @@ from ferjax.attribution.network import Network
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
+STAGES = 2  # of the arrays that stages keep; raised when what one holds changes
 PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
 
 
@@ -143,6 +144,7 @@ class Study:
         self.config, self.trained, self.workdir, self.out = config, trained, workdir, out
         self.inputs, self.network, self.data = taken, network, data
         self.notes: list[str] = []
+        self.began = time.monotonic()
         self.device = jax.devices()[0].device_kind
         a = config.attribute
         names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
@@ -180,14 +182,14 @@ class Study:
             self.notes.append("No network was trained on shuffled labels (attribute.shuffled=0).")
         return 0
 
+    def say(self, text: str) -> None:
+        """A line of progress, with the seconds since the study began."""
+        print(f"[{time.monotonic() - self.began:6.0f} s] {text}", flush=True)
+
     def run(self) -> None:
         """All stages in order."""
-        a, seed, began = self.config.attribute, self.config.seed, time.monotonic()
+        a, seed, say = self.config.attribute, self.config.seed, self.say
         q, u = self.inputs.present.shape
-
-        def say(text):
-            print(f"[{time.monotonic() - began:6.0f} s] {text}", flush=True)
-
         say(
             f"{q} inputs of {len(self.inputs.split.subjects)} people, {u} action units, "
             f"layers {', '.join(self.layers)}"
@@ -208,6 +210,7 @@ class Study:
             [m for s, m in zip(self.sides, self.side_found, strict=True) if s.kind == "random"], self.layers
         )
         self.q = controls.benjamini_hochberg(self.found.tested.p)
+        self.adjusted, self.significant_by = controls.adjusted(self.found.tested, a.fdr)
         say("statistics of filters and units")
         self.pairs = self._keep("pairs", self._pairs)
         say("action-unit heads")
@@ -215,27 +218,32 @@ class Study:
             "head", lambda: causes.fit(np.asarray(self.acts.features), self.inputs, a.bootstrap, seed)
         )
         headed = causes.with_head(self.network, self.head, self.inputs)
-        half = causes.measuring_half(self.inputs)
+        half = causes.measuring_half(self.inputs, a.causal_inputs)
         say(f"gradient x activation of the heads, {len(half.images)} inputs of the measuring half")
         self.gradient = self._keep("gradient", lambda: causes.gradients(headed, half, self.layers))
         say("ablation")
-        self.significant = self.found.active & (self.found.q_of_match() < a.fdr)
+        self.significant = self.found.significant(a.fdr)
         self.causal, self.groups = self._ablate(headed, half)
         self._random_causes(half)
-        say("randomisation of the pixel methods")
-        self.randomised = causes.randomisation(
-            self.network, self.inputs, a.randomised_inputs, seed, a.bootstrap
-        )
-        self.truths = []
-        if self.config.data.name == "facsynth":
-            say("pixel methods where the answer is known")
-            n = a.randomised_inputs
-            made = self._keep("truth", lambda: {"json": json.dumps(files.plain(
-                causes.truths(headed, self.inputs, self.head, n, a.bootstrap)))})  # fmt: skip
-            self.truths = json.loads(str(made["json"]))
+        self._pixel_methods(headed)
         say("pictures")
         self.top = self._keep("top", lambda: pictures.top(self.network, self.acts, self.inputs.split))
         say("tables")
+
+    def _pixel_methods(self, headed: Network) -> None:
+        """Which pixel methods see the weights, and, where the answer is known, which ones find it."""
+        a, n, seed = self.config.attribute, self.config.attribute.randomised_inputs, self.config.seed
+        self.randomised, self.truths = [], []
+        if not n:
+            self.notes.append("The pixel methods were not tested (attribute.randomised_inputs=0).")
+            return
+        self.say("randomisation of the pixel methods")
+        self.randomised = causes.randomisation(self.network, self.inputs, n, seed, a.bootstrap)
+        if self.config.data.name == "facsynth":
+            self.say("pixel methods where the answer is known")
+            made = self._keep("truth", lambda: {"json": json.dumps(files.plain(
+                causes.truths(headed, self.inputs, self.head, n, a.bootstrap)))})  # fmt: skip
+            self.truths = json.loads(str(made["json"]))
 
     def _ablate(self, headed: Network, half: causes.Half):
         """Each filter alone, and each unit's filters of the last layer together."""
@@ -247,7 +255,7 @@ class Study:
             nothing = np.broadcast_to(nothing, (len(self.found.layer), len(nothing)))
             return {"drop": nothing, "random_95": nothing}, []
         self.notes.append(f"Ablated filters are replaced by their mean map over {rule}.")
-        self.neutral_pictures = pictures[: causes.MOST]
+        self.neutral_pictures = pictures[: causes.NEUTRALS]
         neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
         single = self._keep(
             "ablation", lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active)
@@ -274,8 +282,7 @@ class Study:
                 headed = causes.with_head(network, fitted, i)
                 neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
                 single = causes.single_ablations(headed, half, acts, neutral, found.active)
-                significant = found.active & (found.q_of_match() < a.fdr)
-                share = causes.share_stronger(single, found.match.au, significant)
+                share = causes.share_stronger(single, found.match.au, found.significant(a.fdr))
             return {"auc": fitted["auc"], "share": np.array(share)}
 
         self.random_causes = self._keep("random-causes", make)
@@ -294,7 +301,7 @@ class Study:
             self.notes.append(
                 f"{most:,} permutations instead of {a.permutations:,}: more would take over "
                 f"{PERMUTATION_SECONDS // 60} minutes a network with {len(i.present):,} inputs. "
-                "Where Benjamini-Hochberg is limited by that, go by the max-statistic (p_max)."
+                "Where that is too few for Benjamini-Hochberg, the max-statistic (p_max) decides."
             )
         return min(a.permutations, most)
 
@@ -331,7 +338,7 @@ class Study:
         return found, kept.get("acts")
 
     def _pairs(self) -> dict[str, np.ndarray]:
-        """Every measure of every filter and unit over all inputs, [j, u]."""
+        """Every measure of every filter and unit, [j, u]: over all inputs, but `d` on the measuring half."""
         from ferjax.attribution import units
 
         a, i = self.config.attribute, self.inputs
@@ -354,6 +361,7 @@ class Study:
             "mi": units.mutual_information(x, i.present),
             "auc_within": units.stratified_auc(x, i.present, within),
             "auc_outside": units.outside_auc(x, i.present, i.emotion),
+            "d": units.effect_size(x[~i.choose], i.present[~i.choose]),
             "best_top_n": units.best_unit(share, (i.present == 1).mean(0)),
             "rejected": units.rejected(share, self.found.active),
             "emotion": emotion,
@@ -368,6 +376,7 @@ class Study:
         digest = hashlib.sha256(
             json.dumps(
                 [
+                    STAGES,
                     a,
                     self.layers,
                     self.config.seed,

@@ -53,7 +53,8 @@ def _evidence(study, j: int) -> verdict.Evidence:
     return verdict.Evidence(
         active=bool(study.found.active[j]),
         au=i.au_names[u],
-        q=float(study.q[j, u]),
+        corrected=float(study.adjusted[j, u]),
+        corrected_by=study.significant_by,
         auc=float(m.auc[j]),
         auc_low=float(m.auc_low[j]),
         auc_high=float(m.auc_high[j]),
@@ -97,6 +98,7 @@ def _filters(study, evidence: list[verdict.Evidence]) -> list[list]:
             "auc": e.auc,
             "auc_low": e.auc_low,
             "auc_high": e.auc_high,
+            "d": at(p["d"]),
             "ap": float(m.ap[j]),
             "present": int(m.present[j]),
             "absent": int(m.absent[j]),
@@ -196,6 +198,7 @@ def _summary(study, evidence, step: int, seen: int, wall_time_s: float) -> dict:
             "permutations": t.permutations,
             "smallest_p": float(np.nanmin(t.smallest_p)) if np.isfinite(t.smallest_p).any() else None,
             "fdr": a.fdr,
+            "significant_by": study.significant_by,
             "random_networks": a.random_networks,
             "bootstrap": a.bootstrap,
             "intervals_over": "subject" if split.subjects else "input",
@@ -275,7 +278,7 @@ def _controls(study) -> list[dict]:
 
 def _matches(study, found: measure.Measured) -> np.ndarray:
     """[layers * u] significant filters of each unit in each layer."""
-    real = found.active & (found.q_of_match() < study.config.attribute.fdr)
+    real = found.significant(study.config.attribute.fdr)
     u = study.inputs.present.shape[1]
     rows = [real & (found.layer == layer) for layer in study.layers]
     return np.concatenate([np.bincount(found.match.au[r], minlength=u) for r in rows])
@@ -342,8 +345,8 @@ def words(folder: pathlib.Path) -> str:
     lines = [
         f"{said['data']}: {counts['sequences']} sequences of {counts['subjects']} people, {said['rule']}",
         f"{head['filters']} filters, {head['active']} active; {head['significant']} go with an action unit "
-        f"by more than chance (false discovery rate {said['settings']['fdr']:g}, "
-        f"{said['settings']['permutations']:,} permutations within people)",
+        f"by more than chance ({_correction(said['settings'])}, {said['settings']['permutations']:,} "
+        "permutations within people)",
         f"above the 95th percentile of {said['settings']['random_networks']} networks with random weights: "
         f"{head['outside']} outside emotion, {head['within']} within, {head['both']} both",
     ]
@@ -362,6 +365,13 @@ def words(folder: pathlib.Path) -> str:
         f"in {folder}",
     ]
     return "\n".join(lines)
+
+
+def _correction(settings: dict) -> str:
+    level = f"{settings['fdr']:g}"
+    if settings["significant_by"] == "q":
+        return f"false discovery rate {level}"
+    return f"max-statistic at {level}, for permutations are too few for a false discovery rate"
 
 
 def _range(values, form: str = "g") -> str:

@@ -25,11 +25,10 @@ from data_pipelines.facsynth.generate import sample_one
 from data_pipelines.facsynth.identity import sample_identity, sample_light, sample_pose
 from data_pipelines.facsynth.render import au_vector
 from ferjax.attribution import ranks
-from ferjax.attribution.ablation import mean_interval
 from ferjax.attribution.network import HEAD, Network
 from ferjax.attribution.planted import FACES, SHARE, planted, unit_evidence
 from ferjax.attribution.randomise import Method, run_method
-from ferjax.attribution.units import subject_codes
+from ferjax.attribution.subjects import mean_interval, subject_codes
 from ferjax.metrics import Estimate
 
 LEAST_AUC = 0.9  # held-out AUC from which on a unit's logit is taken to see the unit

@@ -22,6 +22,7 @@ from ferjax.attribution.ranks import (
     runs,
     stratified_auc,
 )
+from ferjax.attribution.subjects import subject_codes
 
 __all__ = [
     "active",
@@ -353,15 +354,6 @@ def _sequences(values, sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     order = np.argsort(code, kind="stable")
     starts = np.flatnonzero(np.append(True, np.diff(code[order]) != 0))
     return order, starts, order[starts]
-
-
-def subject_codes(subject) -> np.ndarray:
-    """Names -> codes 0, 1, ...; each unknown one ("" or negative) is a subject of its own: [q] -> int [q]."""
-    subject = np.asarray(subject)
-    code = np.unique(subject, return_inverse=True)[1].reshape(-1)
-    unknown = subject < 0 if subject.dtype.kind in "if" else subject.astype(str) == ""
-    own = len(subject) + np.arange(len(subject))
-    return np.unique(np.where(unknown, own, code), return_inverse=True)[1].reshape(-1)
 
 
 def _cell_counts(cell, aus, bins) -> tuple[np.ndarray, np.ndarray]:

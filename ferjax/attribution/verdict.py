@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 from data_pipelines import labels
 
@@ -24,7 +23,8 @@ class Evidence:
     Attributes:
       active: above zero for some input.
       au: name of the matched unit; "" where none could be chosen.
-      q: of filter and unit over all inputs (permutations within subjects, Benjamini-Hochberg).
+      corrected: p-value of filter and unit over all inputs (permutations within subjects) that allows for the
+        number of pairs; corrected_by: "q" (Benjamini-Hochberg) or "p_max" (max-statistic).
       auc, auc_low, auc_high: on the measuring half.
       random: 95th percentile of the AUC of matches in this layer of networks with random weights.
       within, within_low, within_high, random_within: the same among inputs of one emotion.
@@ -32,12 +32,13 @@ class Evidence:
       together: units that nearly always come with `au`.
       emotion: the class the filter prefers, "" where none could be chosen.
       emotion_auc: its AUC on the measuring half.
-      fdr: a link is significant when q is below this.
+      fdr: a link is significant when `corrected` is below this.
     """
 
     active: bool
     au: str = ""
-    q: float = math.nan
+    corrected: float = math.nan
+    corrected_by: str = "q"
     auc: float = math.nan
     auc_low: float = math.nan
     auc_high: float = math.nan
@@ -58,7 +59,7 @@ class Evidence:
     @property
     def significant(self) -> bool:
         """More than permutations within subjects explain."""
-        return bool(self.active and self.au and self.q < self.fdr)
+        return bool(self.active and self.au and self.corrected < self.fdr)
 
     @property
     def holds(self) -> bool | None:
@@ -98,7 +99,9 @@ def verdict(e: Evidence) -> Verdict:
         return Verdict("no match", "No action unit is shown and lacked by enough pictures to be tried on it.")
     name = _unit(e.au)
     if not e.significant:
-        why = "it could not be tested within subjects" if math.isnan(e.q) else f"q is {e.q:.2g}"
+        why = f"{e.corrected_by} is {e.corrected:.2g}"
+        if math.isnan(e.corrected):
+            why = "it could not be tested within subjects"
         return Verdict(
             "no match",
             f"No more than chance was found: its best candidate is {name}, but {why}; "
@@ -123,25 +126,6 @@ def verdict(e: Evidence) -> Verdict:
             "more: learning need not be the reason.",
         )
     return Verdict(*_controlled(e, link, name))
-
-
-def headline(evidence: Iterable[Evidence]) -> dict[str, int]:
-    """Counts for the head of a report.
-
-    Returns:
-      "filters"; "active"; "significant"; of those above the random networks, "outside" and "within" those
-      that hold there too, and "both".
-    """
-    every = list(evidence)
-    real = [e for e in every if e.significant and e.holds]
-    return {
-        "filters": len(every),
-        "active": sum(bool(e.active) for e in every),
-        "significant": sum(e.significant for e in every),
-        "outside": sum(e.holds_outside is True for e in real),
-        "within": sum(e.holds_within is True for e in real),
-        "both": sum(e.holds_within is True and e.holds_outside is True for e in real),
-    }
 
 
 def _controlled(e: Evidence, link: str, name: str) -> tuple[str, str]:

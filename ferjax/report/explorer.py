@@ -28,8 +28,9 @@ GLOSSARY = {
     "Within emotion": "the effect among inputs of one and the same emotion, so that it cannot come from the "
     "emotion label. A filter that passes overall but not here is called an emotion filter.",
     "Outside emotion": "the effect on inputs that belong to no emotion class.",
-    "p, q": "permutation test of the effect, and its false discovery rate over all filters (Benjamini & "
-    "Hochberg 1995); the max-statistic's p holds for all filters at once.",
+    "p, q, p_max": "permutation test of the effect; q, its false discovery rate over all filters (Benjamini "
+    "& Hochberg 1995); p_max, the max-statistic's p, which holds for all filters at once and decides where "
+    "there are too few permutations for q (the settings name the one in use).",
     "P[j,u]": "Breuer & Kimmel 2017: share of the filter's top inputs that show the AU; they reject a filter "
     "below 1.",
     "AP": "average precision; chance is the share of inputs with the AU.",
@@ -255,7 +256,8 @@ def _settings(summary: Mapping) -> str:
         "least": "Least inputs with an AU",
         "permutations": "Permutations",
         "smallest_p": "Smallest p attainable",
-        "fdr": "False discovery rate",
+        "fdr": "Level of significance",
+        "significant_by": "Significant by",
         "random_networks": "Random networks",
         "bootstrap": "Bootstrap resamples",
         "intervals_over": "Intervals over",

@@ -240,7 +240,10 @@ def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split
         log.info("reading %s without TensorFlow (%s)", name, error)
         parts = module.arrays(options)
     else:
-        parts = _through_tfds(module, options, folder)
+        unnamed = (
+            options.get("dir") == ""
+        )  # TFDS would look in a folder of its own; the set says what is missing
+        parts = module.arrays(options) if unnamed else _through_tfds(module, options, folder)
     classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
     splits = {}
     for part, arrays in parts.items():

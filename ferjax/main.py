@@ -199,7 +199,12 @@ def _attribute(args, overrides) -> int:
     if args.config:
         from ferjax import config, train
 
-        status = train.train(config.load(args.config), args.workdir)
+        loaded = config.load(args.config)
+        if args.data in ("", loaded.data.name):  # the set trained on is the one looked at
+            of_data = [text for text in overrides if text.startswith("data.")]
+            given = [f"data.dir={args.dir}"] if args.dir else []
+            loaded = config.load(args.config, [*given, *of_data])
+        status = train.train(loaded, args.workdir)
         if status:
             return status
     folder, status = study.attribute(args.workdir, args.data, args.dir, overrides)

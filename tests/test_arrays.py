@@ -362,3 +362,9 @@ else:
     raise AssertionError
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["fer2013", "ck_plus"])
+def test_a_set_whose_folder_is_not_named_is_refused_in_a_line(name, tmp_path):
+    with pytest.raises(BadInput, match=r"^data.dir: '' is no folder; name the one with .*data.dir=FOLDER$"):
+        arrays.load_parts({"name": name, "cache_dir": str(tmp_path)})

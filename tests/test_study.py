@@ -53,8 +53,9 @@ def bars(tmp_path_factory):
     sizes = {"train": 60, "select": 24, "test": 24}
     parts = [coded_split(n, seed, name) for seed, (name, n) in enumerate(sizes.items())]
     arrays.export(arrays.Parts(*parts, "the set's select part"), folder / "set")
-    runs.write_config(folder / "experiment.py", str(folder / "set"))
+    runs.write_config(folder / "experiment.py", "")  # the folder is named on the command line alone
     words = ["attribute", "--workdir", str(folder / "w"), "--config", str(folder / "experiment.py")]
+    words += ["--dir", str(folder / "set")]
     assert cli.main([*words, *(f"--config.{s}" for s in SMALL), "--no-faces"]) == 0
     return folder
 

@@ -14,7 +14,7 @@ AUS = tuple(
 VERDICTS = ("AU filter", "emotion filter", "chance", "unclear", "no match", "inactive")
 FILTERS = [
     *("layer", "filter", "active", "au", "together", "p_top_n", "au_top_n", "rejected", "auc_choose"),
-    *("auc", "auc_low", "auc_high", "ap", "present", "absent", "p", "q", "p_max"),
+    *("auc", "auc_low", "auc_high", "d", "ap", "present", "absent", "p", "q", "p_max"),
     *("auc_within", "within_low", "within_high", "auc_outside", "outside_low", "outside_high"),
     *("emotion", "emotion_auc", "grad_present", "grad_absent", "ablation_drop", "ablation_random_95"),
     *("verdict", "words"),
@@ -102,7 +102,11 @@ def _tables(names, aus, rng):
                 "auc": round(effect, 4),
                 "auc_low": round(effect - 0.08, 4),
             }
-            row |= {"auc_high": round(min(1, effect + 0.06), 4), "ap": round(effect**2, 4)}
+            row |= {
+                "auc_high": round(min(1, effect + 0.06), 4),
+                "d": round(4 * effect - 2, 4),
+                "ap": round(effect**2, 4),
+            }
             row |= {"present": 21, "absent": 110, "p": 5e-6 if measured else 0.002, "p_max": 0.004}
             row |= {"q": 0.4 if verdict == "no match" else 0.0006}
             row |= {"auc_within": round(effect - 0.03, 4) if measured else "", "within_low": 0.55}

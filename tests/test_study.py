@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cli
 import numpy as np
@@ -136,6 +137,22 @@ def test_mistakes_are_one_line(bars, capsys, more, words):
     said = capsys.readouterr().err.strip()
     assert words in said
     assert "\n" not in said
+
+
+def test_where_permutations_take_too_long_the_max_statistic_decides(bars, monkeypatch):
+    shutil.copytree(bars / "w", bars / "slow")
+    monkeypatch.setattr(study, "PERMUTATION_SECONDS", 0)
+    small = [s for s in SMALL if "permutations" not in s and "networks" not in s]
+    more = ["attribute.permutations=100_000", "attribute.random_networks=1", "attribute.randomised_inputs=0"]
+    assert (
+        cli.main(["attribute", "--workdir", str(bars / "slow"), *(f"--config.{s}" for s in small + more)])
+        == 0
+    )
+    said = json.loads((bars / "slow" / "attribution" / "npz" / "summary.json").read_text())
+    assert said["settings"]["permutations"] == 200 and said["settings"]["significant_by"] == "p_max"
+    notes = " ".join(said["notes"])
+    assert "200 permutations instead of 100,000" in notes and "pixel methods were not tested" in notes
+    assert said["randomisation"] == said["truth"] == []
 
 
 def test_a_set_without_action_units_is_refused(bars, tmp_path, capsys):

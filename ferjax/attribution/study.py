@@ -5,11 +5,9 @@ interrupted run goes on and a second one with other settings does only what chan
 """
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import time
-from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -31,10 +29,12 @@ from ferjax.attribution import (
     tables,
 )
 from ferjax.attribution.network import Network
+from ferjax.attribution.stages import Stages
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
 STAGES = 2  # of the arrays that stages keep; raised when what one holds changes
+FEW = 5000  # permutations where the max-statistic decides, which is served by no more
 PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
 
 
@@ -150,6 +150,14 @@ class Study:
         names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
         self.layers = activations.check_layers(network, taken.split.image.shape[1:], names)
         self.least = max(1, a.least // 2)  # on the choosing half
+        settings = a.to_dict()
+        for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
+            del settings[key]
+        self.stages = Stages(
+            out / "stages",
+            [STAGES, settings, self.layers, config.seed, activations.network_hash(network), taken.split.hash],
+            (taken.present, taken.emotion, taken.choose),
+        )
 
     def train_controls(self) -> int:
         """Trains what attribute.seeds and attribute.shuffled ask for, each in a workdir of its own."""
@@ -212,22 +220,22 @@ class Study:
         self.q = controls.benjamini_hochberg(self.found.tested.p)
         self.adjusted, self.significant_by = controls.adjusted(self.found.tested, a.fdr)
         say("statistics of filters and units")
-        self.pairs = self._keep("pairs", self._pairs)
+        self.pairs = self.stages.keep("pairs", self._pairs)
         say("action-unit heads")
-        self.head = self._keep(
+        self.head = self.stages.keep(
             "head", lambda: causes.fit(np.asarray(self.acts.features), self.inputs, a.bootstrap, seed)
         )
         headed = causes.with_head(self.network, self.head, self.inputs)
         half = causes.measuring_half(self.inputs, a.causal_inputs)
         say(f"gradient x activation of the heads, {len(half.images)} inputs of the measuring half")
-        self.gradient = self._keep("gradient", lambda: causes.gradients(headed, half, self.layers))
+        self.gradient = self.stages.keep("gradient", lambda: causes.gradients(headed, half, self.layers))
         say("ablation")
         self.significant = self.found.significant(a.fdr)
         self.causal, self.groups = self._ablate(headed, half)
         self._random_causes(half)
         self._pixel_methods(headed)
         say("pictures")
-        self.top = self._keep("top", lambda: pictures.top(self.network, self.acts, self.inputs.split))
+        self.top = self.stages.keep("top", lambda: pictures.top(self.network, self.acts, self.inputs.split))
         say("tables")
 
     def _pixel_methods(self, headed: Network) -> None:
@@ -241,7 +249,7 @@ class Study:
         self.randomised = causes.randomisation(self.network, self.inputs, n, seed, a.bootstrap)
         if self.config.data.name == "facsynth":
             self.say("pixel methods where the answer is known")
-            made = self._keep("truth", lambda: {"json": json.dumps(files.plain(
+            made = self.stages.keep("truth", lambda: {"json": json.dumps(files.plain(
                 causes.truths(headed, self.inputs, self.head, n, a.bootstrap)))})  # fmt: skip
             self.truths = json.loads(str(made["json"]))
 
@@ -257,7 +265,7 @@ class Study:
         self.notes.append(f"Ablated filters are replaced by their mean map over {rule}.")
         self.neutral_pictures = pictures[: causes.NEUTRALS]
         neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
-        single = self._keep(
+        single = self.stages.keep(
             "ablation", lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active)
         )
         last = self.layers[-1]
@@ -285,7 +293,7 @@ class Study:
                 share = causes.share_stronger(single, found.match.au, found.significant(a.fdr))
             return {"auc": fitted["auc"], "share": np.array(share)}
 
-        self.random_causes = self._keep("random-causes", make)
+        self.random_causes = self.stages.keep("random-causes", make)
 
     def _affordable(self) -> int:
         """attribute.permutations, or as many as the time allows, which is then noted."""
@@ -296,13 +304,16 @@ class Study:
         )  # fmt: skip
         noise = np.random.default_rng(0).random((len(i.present), filters), np.float32)
         cost = controls.seconds_per_permutation(noise, i.present, i.subject)
-        most = max(200, int(PERMUTATION_SECONDS / max(cost, 1e-9)) // 100 * 100)
-        if a.permutations > most:
-            self.notes.append(
-                f"{most:,} permutations instead of {a.permutations:,}: more would take over "
-                f"{PERMUTATION_SECONDS // 60} minutes a network with {len(i.present):,} inputs. "
-                "Where that is too few for Benjamini-Hochberg, the max-statistic (p_max) decides."
-            )
+        most = int(PERMUTATION_SECONDS / max(cost, 1e-9))
+        if a.permutations <= most:
+            return a.permutations
+        if most < filters * i.present.shape[1] / a.fdr:  # for a single link to pass Benjamini-Hochberg
+            most = min(max(most, 200), FEW)
+        self.notes.append(
+            f"{most:,} permutations instead of {a.permutations:,}, which would take over "
+            f"{PERMUTATION_SECONDS // 60} minutes a network with {len(i.present):,} inputs. Where they are "
+            "too few for Benjamini-Hochberg, the max-statistic (p_max) decides."
+        )
         return min(a.permutations, most)
 
     def _measure(self, name: str, network: Network, bootstrap: int, folder=None):
@@ -329,7 +340,7 @@ class Study:
             return measure.to_arrays(found)
 
         stage = "network-" + activations.network_hash(network)[:12]
-        found = measure.of_arrays(self._keep(stage, make, self.least, bootstrap, self.permutations))
+        found = measure.of_arrays(self.stages.keep(stage, make, self.least, bootstrap, self.permutations))
         if folder is not None and "acts" not in kept:
             kept["acts"] = activations.collect(
                 network, self.inputs.split.image, self.layers, a.batch_size, folder
@@ -367,35 +378,3 @@ class Study:
             "emotion": emotion,
             "emotion_auc": emotion_auc,
         }
-
-    def _keep(self, name: str, make: Callable[[], dict[str, np.ndarray]], *depends) -> dict[str, np.ndarray]:
-        """What make() gives, read from the stages' folder where the same was made before."""
-        i, a = self.inputs, self.config.attribute.to_dict()
-        for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
-            del a[key]
-        digest = hashlib.sha256(
-            json.dumps(
-                [
-                    STAGES,
-                    a,
-                    self.layers,
-                    self.config.seed,
-                    [str(d) for d in depends],
-                    activations.network_hash(self.network),
-                ]
-            ).encode()
-        )
-        for array in (i.present, i.emotion, i.choose):
-            digest.update(np.ascontiguousarray(array).data)
-        digest.update(i.split.hash.encode())
-        path = self.out / "stages" / f"{name}-{digest.hexdigest()[:12]}.npz"
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                return dict(file)
-        except (OSError, ValueError, EOFError, KeyError):
-            made = {key: np.asarray(value) for key, value in make().items()}
-            path.parent.mkdir(parents=True, exist_ok=True)
-            for old in path.parent.glob(f"{name}-*.npz"):
-                old.unlink()
-            files.write(path, files.npz_bytes(made))
-            return made

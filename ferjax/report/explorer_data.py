@@ -29,8 +29,8 @@ _SECTIONS = {
 }
 _TEXTS = ("au", "together", "au_top_n", "emotion", "verdict", "words")
 _NUMBERS = (
-    *("active", "p_top_n", "rejected", "auc_choose", "auc", "auc_low", "auc_high", "ap", "present", "absent"),
-    *("p", "q", "p_max", "auc_within", "within_low", "within_high"),
+    *("active", "p_top_n", "rejected", "auc_choose", "auc", "auc_low", "auc_high", "d", "ap"),
+    *("present", "absent", "p", "q", "p_max", "auc_within", "within_low", "within_high"),
     *("auc_outside", "outside_low", "outside_high", "emotion_auc", "grad_present", "grad_absent"),
     *("ablation_drop", "ablation_random_95"),
 )

@@ -9,6 +9,10 @@ from ferjax.report import explorer_pictures, parts
 from ferjax.report.explorer_data import PAIR_NUMBERS, SURVIVES, VERDICTS, Attribution, number, texts
 from ferjax.report.explorer_face import PLACES, face
 
+CORRECTIONS = {
+    "q": "Benjamini-Hochberg false discovery rate of the permutation test",
+    "p_max": "p of the permutation test by the max-statistic, which allows for all filters and units",
+}
 COLUMNS = (  # key of the sort, title, what it is
     ("layer", "Layer", "layer of the network"),
     ("filter", "Filter", "its number in the layer"),
@@ -16,7 +20,7 @@ COLUMNS = (  # key of the sort, title, what it is
     ("auc", "Effect", "ROC AUC of the filter for its AU on the measuring half, with its interval"),
     ("auc_within", "Within", "the same among inputs of one emotion (stratified)"),
     ("auc_outside", "Outside", "the same on inputs outside the emotion classes"),
-    ("q", "q", "Benjamini-Hochberg false discovery rate of the permutation test"),
+    ("q", "q", CORRECTIONS["q"]),
     ("verdict", "Verdict", "what the controls leave of the match"),
 )
 _LEFT = ("layer", "au", "verdict")  # texts
@@ -70,9 +74,8 @@ def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mappi
     for verdict in (*VERDICTS[:4], *sorted({f["verdict"] for f in matched} - set(VERDICTS))):
         of = sorted((f for f in matched if f["verdict"] == verdict), key=lambda f: -(f["auc"] or 0))
         if of:
-            links = " ".join(f'<a href="#filter={address(f["key"])}">{escape(f["key"])}</a>' for f in of)
             title = escape(verdict) or "no verdict"
-            chips += f'<h4>{title} <span class="soft">({len(of)})</span></h4><p class="chips">{links}</p>'
+            chips += f'<h4>{title} <span class="soft">({len(of)})</span></h4>{_chips(of)}'
     rest = sum(f["verdict"] in VERDICTS[4:] for f in matched)
     chips += f"<p class='soft'>{rest} more lean to it, without a significant match.</p>" if rest else ""
     if not matched:
@@ -85,6 +88,19 @@ def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mappi
         f'<span class="soft">{escape(au["facs"])}</span></h3>'
         f"{parts.facts(facts)}{chips}</article>"
     )
+
+
+def _chips(of: list[dict]) -> str:
+    """Links to filters by their numbers, a line a layer."""
+    out = ""
+    for layer in dict.fromkeys(f["layer"] for f in of):
+        links = " ".join(
+            f'<a href="#filter={address(f["key"])}" title="{escape(f["key"])}">{f["filter"]}</a>'
+            for f in of
+            if f["layer"] == layer
+        )
+        out += f'<p class="chips"><span class="soft">{escape(layer)}:</span> {links}</p>'
+    return out
 
 
 def _ablation(cut: Mapping) -> str:
@@ -123,12 +139,15 @@ def filter_section(a: Attribution, faces: bool) -> str:
         return _problems(a, "filters.csv", "no table of filters")
     rank = {verdict: i for i, verdict in enumerate(VERDICTS)}
     order = sorted(range(len(a.filters)), key=lambda i: _first(a.filters[i], rank))
-    body = "".join(_row(a.filters[i], i, rank, a.top is not None and faces) for i in order)
+    by = a.summary["settings"].get("significant_by")
+    by = by if by in CORRECTIONS else "q"
+    columns = [(by, by, CORRECTIONS[by]) if key == "q" else (key, *rest) for key, *rest in COLUMNS]
+    body = "".join(_row(a.filters[i], i, rank, a.top is not None and faces, by) for i in order)
     heads = "".join(
         f'<th scope="col" class="{"left" if key in _LEFT else ""}" title="{escape(what)}" '
         f'aria-sort="{"ascending" if key == "verdict" else "none"}">'
         f'<button type="button" data-column="{column}">{title}</button></th>'
-        for column, (key, title, what) in enumerate(COLUMNS, 1)
+        for column, (key, title, what) in enumerate(columns, 1)
     )
     layers = list(dict.fromkeys(f["layer"] for f in a.filters))
     seen = {f["verdict"] for f in a.filters}
@@ -175,7 +194,7 @@ def _first(f: Mapping, rank: Mapping[str, int]) -> tuple:
     return rank.get(f["verdict"], len(rank)), -(f["auc"] or 0), f["layer"], f["filter"]
 
 
-def _row(f: Mapping, i: int, rank: Mapping[str, int], thumb: bool) -> str:
+def _row(f: Mapping, i: int, rank: Mapping[str, int], thumb: bool, by: str) -> str:
     place = ""
     if thumb:
         x, y = i % explorer_pictures.ACROSS, i // explorer_pictures.ACROSS
@@ -195,7 +214,7 @@ def _row(f: Mapping, i: int, rank: Mapping[str, int], thumb: bool) -> str:
         ("auc_outside", "outside_low", "outside_high"),
     ):
         cells += f'<td data-v="{_value(f[key])}">{share(f[key])}{_interval(f, key, low, high)}</td>'
-    cells += f'<td data-v="{_value(f["q"])}">{small(f["q"])}</td>'
+    cells += f'<td data-v="{_value(f[by])}">{small(f[by])}</td>'
     order = rank.get(verdict, len(rank))
     cells += f'<td class="left" data-v="{order}"><span class="verdict v{order}">{escape(verdict)}</span></td>'
     return f'<tr data-i="{i}" tabindex="-1" class="row{css}" aria-selected="false">{cells}</tr>'
@@ -257,6 +276,8 @@ def _facts(f: Mapping) -> list[list[str]]:
     ablation = number_text(f["ablation_drop"])
     if ablation and most is not None:
         ablation += f"; random filters' 95th percentile {number_text(most)}"
+    if effect and f["d"] is not None:
+        effect += f", Cohen's d {f['d']:.2f}"
     facts = [
         ("Matched AU", matched + (f", {choose} on the choosing half" if choose else "")),
         ("Effect", effect and f"ROC AUC {effect}" + (f"; inputs: {', '.join(counts)}" if counts else "")),

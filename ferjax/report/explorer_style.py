@@ -10,6 +10,8 @@ CSS = (
 .explorer .cards { margin: .7rem 0; } .explorer .card { padding: .6rem .9rem; }
 .explorer .card b { font-size: 1.6rem; } .explorer .card span { display: block; line-height: 1.35; }
 .explorer .label::first-letter { text-transform: uppercase; }
+.explorer header .note { background: var(--card); color: inherit; border-left-color: var(--soft);
+  padding: .25rem .8rem; margin: .25rem 0; font-size: .9rem; max-width: 66rem; }
 .explorer h4 { font-size: .9rem; margin: .7rem 0 .2rem; }
 .explorer dl { font-size: .92rem; gap: .2rem 1.1rem; }
 .explorer header dl { margin: .5rem 0; }
@@ -42,7 +44,8 @@ button, select { font: inherit; font-size: .88rem; color: var(--ink); background
 .panel h3 { margin: 0 0 .4rem; font-size: 1.12rem; }
 .panel h3 .soft { font-weight: 400; }
 .three dl { grid-template-columns: 1fr; gap: 0; font-size: .88rem; } .three dd { margin-bottom: .35rem; }
-.chips { display: flex; flex-wrap: wrap; gap: .25rem .7rem; font-size: .86rem; margin: .1rem 0; }
+.chips { display: flex; flex-wrap: wrap; gap: .2rem .6rem; font-size: .86rem; margin: .1rem 0;
+  max-height: 9.5rem; overflow: auto; }
 .choices { display: flex; flex-wrap: wrap; gap: .4rem .9rem; align-items: center; margin: 0 0 .5rem;
   font-size: .9rem; }
 .bench { display: grid; grid-template-columns: minmax(0, 47fr) minmax(0, 53fr); gap: 0 1rem;
@@ -75,9 +78,9 @@ button, select { font: inherit; font-size: .88rem; color: var(--ink); background
 .pictures { border-collapse: collapse; font-size: .78rem; margin: .5rem 0; }
 .panel h3 .verdict { font-size: .8em; padding: .05rem .6rem; }
 .pictures td, .pictures th { border: 0; padding: 1px; text-align: center; font-weight: 400; }
-.pictures th[scope=row] { color: var(--soft); width: 5rem; white-space: normal; padding-right: .4rem;
+.pictures th[scope=row] { color: var(--soft); width: 4.6rem; white-space: normal; padding-right: .3rem;
   line-height: 1.2; background: none; }
-.pictures canvas { width: 59px; height: 59px; object-fit: contain; display: block; margin: auto;
+.pictures canvas { width: 57px; height: 57px; object-fit: contain; display: block; margin: auto;
   image-rendering: pixelated; background: var(--card); border-radius: 3px; }
 .pairs { font-size: .75rem; width: 100%; } .pairs th, .pairs td { padding: .05rem .17rem; border: 0; }
 .pairs thead th { border-bottom: 1px solid var(--rule); padding-bottom: .2rem; }

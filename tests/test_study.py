@@ -86,6 +86,8 @@ def test_tables_hold_a_row_a_filter_and_a_row_a_pair(bars):
     assert said["counts"]["subjects_seen_in_training"] == 6
     assert said["counts"]["choosing_subjects"] == said["counts"]["measuring_subjects"] == 9
     assert said["headline"]["significant"] >= said["headline"]["outside"] >= said["headline"]["both"]
+    for key in ("significant", "outside", "within", "both"):
+        assert sum(au[key] for au in said["aus"]) == said["headline"][key]
     assert {c["kind"] for c in said["controls"]} == {"trained", "random"}
     top = arrays_of(out / "top.npz")
     assert top["index"].shape == (10, 9)

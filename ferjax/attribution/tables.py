@@ -155,6 +155,7 @@ def _summary(study, evidence, step: int, seen: int, wall_time_s: float) -> dict:
     shown = (i.present == 1).sum(0)
     subjects = np.unique(split.subject[i.choose]), np.unique(split.subject[~i.choose])
     config = config_lib.to_json(study.config)
+    kept = measure.survivors(study.found, study.limits, a.fdr)
     return {
         "schema": SCHEMA,
         "data": study.config.data.name,
@@ -186,6 +187,7 @@ def _summary(study, evidence, step: int, seen: int, wall_time_s: float) -> dict:
                 "present": int(shown[u]),
                 "known": int((i.present[:, u] >= 0).sum()),
                 "together_with": list(i.together[u]),
+                **{key: int((kept[key] & (study.found.match.au == u)).sum()) for key in COUNTS},
             }
             for u, au in enumerate(i.au_names)
         ],
@@ -203,7 +205,11 @@ def _summary(study, evidence, step: int, seen: int, wall_time_s: float) -> dict:
             "bootstrap": a.bootstrap,
             "intervals_over": "subject" if split.subjects else "input",
         },
-        "headline": _headline(study),
+        "headline": {
+            "filters": len(study.found.layer),
+            "active": int(study.found.active.sum()),
+            **{key: int(kept[key].sum()) for key in COUNTS},
+        },
         "paper": _paper(study),
         "controls": _controls(study),
         "causes": _causes(study),
@@ -231,12 +237,6 @@ def _summary(study, evidence, step: int, seen: int, wall_time_s: float) -> dict:
         "truth": study.truths,
         "notes": study.notes,
     }
-
-
-def _headline(study) -> dict:
-    kept = measure.survivors(study.found, study.limits, study.config.attribute.fdr)
-    counts = {key: int(kept[key].sum()) for key in COUNTS}
-    return {"filters": len(study.found.layer), "active": int(study.found.active.sum()), **counts}
 
 
 def _paper(study) -> dict:
@@ -348,7 +348,8 @@ def words(folder: pathlib.Path) -> str:
         f"by more than chance ({_correction(said['settings'])}, {said['settings']['permutations']:,} "
         "permutations within people)",
         f"above the 95th percentile of {said['settings']['random_networks']} networks with random weights: "
-        f"{head['outside']} outside emotion, {head['within']} within, {head['both']} both",
+        f"{head['outside']} outside emotion, {head['within']} within, {head['both']} both"
+        + _by_unit(said["aus"]),
     ]
     for row in said["controls"]:
         counted = ", ".join(f"{key} {_range(row[key])}" for key in COUNTS)
@@ -365,6 +366,11 @@ def words(folder: pathlib.Path) -> str:
         f"in {folder}",
     ]
     return "\n".join(lines)
+
+
+def _by_unit(aus: list[dict]) -> str:
+    some = sorted((au for au in aus if au["both"]), key=lambda au: -au["both"])
+    return " (" + ", ".join(f"{au['name']} {au['both']}" for au in some) + ")" if some else ""
 
 
 def _correction(settings: dict) -> str:

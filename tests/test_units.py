@@ -374,6 +374,25 @@ def test_match_chooses_on_one_half_and_measures_on_the_other():
         matching.match(activation, aus, subject[:3], emotion, choose)
 
 
+def test_too_few_comparable_inputs_are_not_measured():
+    aus = np.array([[1], [0], [1], [1], [0], [0], [1], [0], [-1]])
+    emotion = np.array([0, 0, 1, 1, 2, 3, 3, 3, 0])  # 1 and 2 hold one side only
+    assert [int(n[0]) for n in ranks.comparable(aus, emotion)] == [2, 3]
+    activation, aus, subject, emotion = cases(q=400, j=6, u=5, seed=2)
+    choose = matching.halves(subject)
+    emotion = np.where(aus[:, 3] == 1, 1, 0)  # the unit is the emotion
+    one = np.flatnonzero(~choose & (aus[:, 3] == 1))[0]
+    emotion[one] = 0  # but for one input, an AUC by itself
+    activation[:, 0] += 2 * (aus[:, 3] == 1)
+    found = matching.match(activation, aus, subject, emotion, choose, bootstrap=100)
+    assert found.au[0] == 3 and found.auc_low[0] > 0.7
+    assert np.isnan([found.within[0], found.within_low[0], found.outside[0]]).all()
+    rare = aus.copy()
+    rare[~choose, 3] = 0
+    rare[np.flatnonzero(~choose)[:7], 3] = 1  # seven inputs of the measuring half
+    assert 3 not in matching.match(activation, rare, subject, emotion, choose, least=8, bootstrap=0).au
+
+
 def test_the_preferred_emotion():
     activation, _, subject, emotion = cases(q=400, j=6)
     choose = matching.halves(subject)

@@ -26,7 +26,7 @@ import math
 import numpy as np
 
 from data_pipelines import BadInput
-from ferjax.attribution.ranks import auc, check, runs, stratified_auc, without_emotion
+from ferjax.attribution.ranks import auc, check, comparable, runs, stratified_auc, without_emotion
 from ferjax.attribution.subjects import subject_codes
 from ferjax.attribution.units import average_precision
 from ferjax.metrics import LEVEL
@@ -106,8 +106,9 @@ def match(
       subject: str [q]; "" unknown, an input of its own in the bootstrap.
       emotion: int [q]; -1 no emotion.
       choose: bool [q] of `halves`.
-      least: inputs of the choosing half a unit must be present in, and absent from, to be chosen. On the
-        measuring half it needs one of each, or there is nothing to measure.
+      least: inputs of each half a unit must be present in, and absent from, to be chosen. What is measured
+        within or outside emotion has to rest on as many (`ranks.comparable`), or is NaN: one pair of inputs
+        gives an AUC of 0 or 1.
       bootstrap: resamples for the intervals; 0 for none (networks that only serve for comparison).
       seed: of the resampling.
     Returns:
@@ -124,7 +125,7 @@ def match(
         )
     if choose.all() or not choose.any():
         raise ValueError("choose must leave inputs on both sides (matching.halves)")
-    eligible = _enough(aus[choose], least) & _enough(aus[~choose], 1)
+    eligible = _enough(aus[choose], least) & _enough(aus[~choose], least)
     au, auc_choose = _largest(activation[choose], aus[choose], eligible)
 
     x, y, emotion, subject = activation[~choose], aus[~choose], emotion[~choose], subject[~choose]
@@ -145,9 +146,11 @@ def match(
         "outside": without_emotion(emotion),
     }
     for name, stratum in strata.items():
-        found[name] = spread(stratified_auc(x, y, stratum)[pairs])
-        low, high = auc_intervals(x, y, subject, stratum, pairs, bootstrap, seed)
-        found[f"{name}_low"], found[f"{name}_high"] = spread(low), spread(high)
+        enough = np.minimum(*comparable(y, stratum))[pairs[1]] >= least
+        ends = auc_intervals(x, y, subject, stratum, pairs, bootstrap, seed)
+        values = (stratified_auc(x, y, stratum)[pairs], *ends)
+        for key, value in zip((name, f"{name}_low", f"{name}_high"), values, strict=True):
+            found[key] = spread(np.where(enough, value, math.nan))
     return Match(au=au, auc_choose=auc_choose, **found)
 
 

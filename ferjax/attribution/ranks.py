@@ -113,6 +113,23 @@ def pair_counts(present: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     return (ones * (member.sum(0)[:, None] - ones)).sum(0)
 
 
+def comparable(aus, stratum) -> tuple[np.ndarray, np.ndarray]:
+    """How many inputs `stratified_auc` rests on: those of strata that hold inputs with and without the unit.
+
+    Args:
+      aus: [q, u] 1 present, 0 absent, -1 unknown.
+      stratum: int [q]; rows with a negative one are left out.
+    Returns:
+      int [u] with the unit, int [u] without.
+    """
+    aus, stratum = np.asarray(aus), np.asarray(stratum)
+    counts = np.zeros((2, aus.shape[1]), int)
+    for s in np.unique(stratum[stratum >= 0]):
+        here = np.stack([(aus[stratum == s] == value).sum(0) for value in (1, 0)])
+        counts += np.where((here > 0).all(0), here, 0)
+    return counts[0], counts[1]
+
+
 def stratified_auc(activation, aus, stratum) -> np.ndarray:
     """Share of concordant (present, absent) pairs among the pairs of one stratum; ties count half.
 

@@ -33,7 +33,7 @@ from ferjax.attribution.stages import Stages
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
-STAGES = 2  # of the arrays that stages keep; raised when what one holds changes
+STAGES = 3  # of the arrays that stages keep; raised when what one holds changes
 FEW = 5000  # permutations where the max-statistic decides, which is served by no more
 PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
 
@@ -149,7 +149,7 @@ class Study:
         a = config.attribute
         names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
         self.layers = activations.check_layers(network, taken.split.image.shape[1:], names)
-        self.least = max(1, a.least // 2)  # on the choosing half
+        self.least = max(1, a.least // 2)  # on each half
         settings = a.to_dict()
         for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
             del settings[key]

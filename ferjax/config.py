@@ -117,7 +117,7 @@ def default() -> ConfigDict:
     t.batch_size = 128  # inputs at once
     t.top_n = 9  # strongest inputs a filter is matched by and shown with; Breuer & Kimmel's N
     t.threshold = 1  # least intensity (1 = A, trace) that counts as showing an AU
-    t.least = 8  # inputs that must show an AU, and that must not, or it is left out; half of that in each half
+    t.least = 8  # inputs that must show an AU, and that must not, or it is left out; half of it in each half
     t.permutations = 200_000  # of AU rows within subjects; fewer are taken where that would need hours
     t.fdr = 0.05  # Benjamini-Hochberg; of the max-statistic where permutations are too few for it
     t.random_networks = 20  # of the same architecture, with random weights

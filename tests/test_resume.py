@@ -149,7 +149,9 @@ def test_killed_ten_times(place, devices, words):
 
 
 @pytest.mark.parametrize(
-    ("number", "devices"), [(signal.SIGTERM, 1), (signal.SIGINT, 8)], ids=["SIGTERM", "SIGINT"]
+    ("number", "devices"),
+    [(signal.SIGTERM, 1), (signal.SIGTERM, 8), (signal.SIGINT, 8)],
+    ids=["SIGTERM", "SIGTERM, eight devices", "SIGINT, eight devices"],
 )
 def test_stopped_by_a_signal(place, number, devices):
     """Saved at once, in the middle of a pass; and compiled anew for the rest."""

@@ -11,7 +11,7 @@ from ferjax.attribution import causes, controls, fields, measure, verdict
 
 SCHEMA = "ferjax/attribution/1"
 PAPER = {"paper_active": 50, "paper_rejected": 7}  # Breuer & Kimmel 2017, as commonly quoted
-COUNTS = ("significant", "outside", "within", "both")
+COUNTS = ("significant", "above", "outside", "within", "both")
 
 
 def write(study, out: pathlib.Path, *, step: int, seen: int, wall_time_s: float) -> None:

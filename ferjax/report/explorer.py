@@ -184,7 +184,8 @@ def _headline(a: Attribution) -> str:
 _STEPS = (
     ("active", "active"),
     ("significant", "match an AU significantly"),
-    ("outside", "exceed random networks outside emotion"),
+    ("above", "exceed random networks"),
+    ("outside", "also outside emotion"),
     ("within", "within emotion"),
     ("both", "both"),
 )
@@ -270,13 +271,18 @@ def _settings(summary: Mapping) -> str:
             facts[names.get(key, str(key))] = small(value, True) if key == "smallest_p" else escape(text)
     out = parts.facts(facts) if facts else parts.missing("summary.json holds no settings.")
     if summary["left_out"]:
+        alike: dict[tuple, list[str]] = {}
+        for e in summary["left_out"]:
+            alike.setdefault((number(e.get("present")), str(e.get("why") or "")), []).append(
+                str(e.get("name"))
+            )
         rows = [
-            f"<th scope='row'>{escape(str(e.get('name')))}</th>"
-            f"<td>{'' if number(e.get('present')) is None else count(number(e['present']))}</td>"
-            f"<td class='left'>{escape(str(e.get('why') or ''))}</td>"
-            for e in summary["left_out"]
+            f"<th scope='row'>{escape(', '.join(names))}</th>"
+            f"<td>{'' if present is None else count(present)}</td><td class='left'>{escape(why)}</td>"
+            for (present, why), names in alike.items()
         ]
-        out += f"<h3>Action units left out</h3>{parts.table('', ['AU', 'Inputs', 'Why'], rows)}"
+        head = ["AU", "Inputs", "Why"]
+        out += f"<h3>Action units left out</h3>{parts.table('', head, rows, 'reasons')}"
     keys = {
         "created": "Written",
         "split": "Split",

@@ -26,8 +26,8 @@ def controls(summary: Mapping) -> str:
     """The controls side by side, and the layers with what random networks reach in each."""
     if not summary["controls"]:
         return parts.missing("summary.json holds no controls.") + _layers(summary)
-    titles = {"significant": "Significant", "outside": "Outside emotion", "within": "Within emotion"}
-    titles |= {"both": "Both", "median_effect": "Median effect"}
+    titles = {"significant": "Significant", "above": "Above random", "outside": "Outside emotion"}
+    titles |= {"within": "Within emotion", "both": "Both", "median_effect": "Median effect"}
     values = {k: [triple(c.get(k)) for c in summary["controls"]] for k in titles}
     counts = [v for k in titles if k != "median_effect" for t in values[k] for v in t if v is not None]
     most = max([1.0, *counts])
@@ -179,8 +179,8 @@ def _verdict_on_guided(last: Mapping[str, float | None]) -> str:
     numbers = f"with all weights random its pictures still correlate {guided:.2f} with the true ones"
     if guided >= _BLIND and plain <= _SEES:
         return (
-            f"<p><b>Guided backpropagation is nearly blind to the weights here</b>: {numbers}, those of the "
-            f"plain gradient {plain:.2f}. Its pictures show edges of the input more than what the network "
-            "has learned.</p>"
+            f"<p><b>Guided backpropagation shows much of the input whatever the weights</b>: {numbers}, "
+            f"those of the plain gradient {plain:.2f}. Its pictures tell where edges are as well as what the "
+            "network has learned.</p>"
         )
     return f"<p>Guided backpropagation: {numbers}, those of the plain gradient {plain:.2f}.</p>"

@@ -19,9 +19,11 @@ CSS = (
 .controls .whisker { background: none; }
 button, select { font: inherit; font-size: .88rem; color: var(--ink); background: var(--card);
   border: 1px solid var(--rule); border-radius: 5px; padding: .15rem .55rem; cursor: pointer; }
-.three { display: grid; grid-template-columns: minmax(20rem, 6fr) max-content minmax(17rem, 5fr);
+.three { display: grid; grid-template-columns: minmax(15rem, 6fr) max-content minmax(15rem, 5fr);
   gap: 0 1.4rem; align-items: start; }
-.three table { font-size: .84rem; } .three td, .three th { padding: .12rem .5rem; }
+.three table { font-size: .82rem; } .three td, .three th { padding: .12rem .4rem; }
+.explorer .reasons th:last-child { text-align: left; }
+.explorer .reasons th[scope=row] { white-space: normal; max-width: 28rem; }
 .three td small { display: inline; } .aus thead th:nth-child(2) { text-align: left; }
 .pick { padding: .02rem .45rem; font-weight: 600; }
 .pick[aria-pressed=true] { background: var(--one); color: var(--page); border-color: var(--one); }

@@ -19,6 +19,7 @@ class Measured:
     Attributes:
       layer: str [j]; filter: int [j].
       active: bool [j] above zero for some input.
+      kept: bool [j] active, and not rejected by the paper's rule.
       match: `matching.Match`, chosen on one half of the subjects and measured on the other.
       tested: `controls.Permuted` over all inputs, [j, u]; None where no permutations were asked for.
     """
@@ -26,6 +27,7 @@ class Measured:
     layer: np.ndarray
     filter: np.ndarray
     active: np.ndarray
+    kept: np.ndarray
     match: matching.Match
     tested: controls.Permuted | None
 
@@ -50,6 +52,7 @@ def measure(
     inputs: Inputs,
     layers: tuple[str, ...],
     *,
+    top_n: int,
     least: int,
     bootstrap: int,
     permutations: int,
@@ -64,7 +67,8 @@ def measure(
       network: any of one architecture.
       inputs: q of them.
       layers: names of maps.
-      least: see `matching.match`; of the choosing half.
+      top_n: of the paper's rule.
+      least: see `matching.match`.
       bootstrap: resamples for intervals; 0 for none.
       permutations: of AU rows within subjects; 0 for no test.
       seed: of resamples and permutations.
@@ -84,7 +88,9 @@ def measure(
         tested = controls.permutation_test(
             x, inputs.present, inputs.subject, permutations, seed, progress=progress
         )
-    return Measured(acts.layer, acts.filter, units.active(x), found, tested), acts
+    active = units.active(x)
+    kept = active & ~units.rejected(units.unit_au_precision(x, inputs.present, top_n), active)
+    return Measured(acts.layer, acts.filter, active, kept, found, tested), acts
 
 
 def thresholds(networks: list[Measured], layers: tuple[str, ...]) -> dict[str, dict[str, float]]:
@@ -128,7 +134,7 @@ def survivors(
 
 def to_arrays(found: Measured) -> dict[str, np.ndarray]:
     """A Measured as named arrays, to be kept in a file."""
-    out = {"layer": found.layer, "filter": found.filter, "active": found.active}
+    out = {key: getattr(found, key) for key in ("layer", "filter", "active", "kept")}
     out |= {f"match.{f.name}": getattr(found.match, f.name) for f in dataclasses.fields(found.match)}
     if found.tested is not None:
         out |= {f"tested.{f.name}": getattr(found.tested, f.name) for f in dataclasses.fields(found.tested)}
@@ -143,4 +149,4 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> Measured:
         return kind(**{k: v.item() if v.ndim == 0 else v for k, v in values.items()}) if values else None
 
     match, tested = part("match", matching.Match), part("tested", controls.Permuted)
-    return Measured(arrays["layer"], arrays["filter"], arrays["active"], match, tested)
+    return Measured(*(arrays[key] for key in ("layer", "filter", "active", "kept")), match, tested)

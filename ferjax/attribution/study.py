@@ -33,7 +33,7 @@ from ferjax.attribution.stages import Stages
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
-STAGES = 3  # of the arrays that stages keep; raised when what one holds changes
+STAGES = 4  # of the arrays that stages keep; raised when what one holds changes
 FEW = 5000  # permutations where the max-statistic decides, which is served by no more
 PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
 
@@ -328,6 +328,7 @@ class Study:
                     network,
                     self.inputs,
                     self.layers,
+                    top_n=a.top_n,
                     least=self.least,
                     bootstrap=bootstrap,
                     permutations=self.permutations,

@@ -269,6 +269,7 @@ def _controls(study) -> list[dict]:
         row = {"name": words[kind], "kind": kind, "networks": len(networks)}
         for key in COUNTS:
             row[key] = _spread([int(k[key].sum()) for k in kept])
+        row["kept"] = _spread([int(n.kept[n.layer == study.layers[-1]].sum()) for n in networks])
         row["median_effect"] = _spread([_median(n.match.auc[n.active]) for n in networks])
         again = [controls.recurring(own, _matches(study, n)) for n in networks] if kind != "trained" else []
         row["recurring"] = _spread(again) if again else None
@@ -355,10 +356,11 @@ def words(folder: pathlib.Path) -> str:
         counted = ", ".join(f"{key} {_range(row[key])}" for key in COUNTS)
         again = f"; matches that recur {_range(row['recurring'], '.2f')}" if row["recurring"] else ""
         lines.append(f"  {row['name']} ({row['networks']}): {counted}{again}")
+    kept = "; ".join(f"{row['name']} {_range(row['kept'])}" for row in said["controls"])
     lines += [
         f"the paper's rule in {paper['layer']}, N = {paper['top_n']}: of {paper['active']} active filters "
         f"{paper['rejected']} rejected (paper, as commonly quoted: of {paper['paper_active']} "
-        f"{paper['paper_rejected']})",
+        f"{paper['paper_rejected']}); not rejected: {kept}",
         f"ablation lowers the unit's logit more than 95 of 100 filters like it: {causal['stronger']} of "
         f"{causal['tested']} significant filters; in a network with random weights "
         f"{causal['random_stronger']} of {causal['random_tested']}",

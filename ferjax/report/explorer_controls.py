@@ -27,7 +27,8 @@ def controls(summary: Mapping) -> str:
     if not summary["controls"]:
         return parts.missing("summary.json holds no controls.") + _layers(summary)
     titles = {"significant": "Significant", "above": "Above random", "outside": "Outside emotion"}
-    titles |= {"within": "Within emotion", "both": "Both", "median_effect": "Median effect"}
+    titles |= {"within": "Within emotion", "both": "Both", "kept": "Kept by the paper's rule"}
+    titles |= {"median_effect": "Median effect"}
     values = {k: [triple(c.get(k)) for c in summary["controls"]] for k in titles}
     counts = [v for k in titles if k != "median_effect" for t in values[k] for v in t if v is not None]
     most = max([1.0, *counts])

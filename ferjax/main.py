@@ -12,7 +12,9 @@ from data_pipelines import BadInput
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb; a user's mistake is one line on stderr and status 2."""
-    logging.basicConfig(format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(Once())
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
     verb = ""
     try:
         args, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
@@ -34,6 +36,21 @@ def main(argv: list[str] | None = None) -> int:
             raise
         what = SMALLER.get(verb, "free some memory, or use a larger machine")
         return _say(f"out of memory: {str(e) or 'the host is full'}; {what}")
+
+
+class Once(logging.Filter):
+    """Lets a warning through once: a set that is read several times says but once what is odd about it."""
+
+    def __init__(self):
+        super().__init__()
+        self.said = set()
+
+    def filter(self, record):
+        """Whether this text is new."""
+        text = record.getMessage()
+        new = text not in self.said
+        self.said.add(text)
+        return new
 
 
 SMALLER = {

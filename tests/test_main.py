@@ -1,5 +1,6 @@
 """What users get wrong in words and data, by the command line: one line naming the culprit, status 2."""
 
+import logging
 import shutil
 import sys
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from cli import cut, refused, train_words, write_csv
 from PIL import Image
+
+from ferjax import main
 
 SEVERAL = ["train", "--config", "e.py", "--workdir", "w", "--coordinator", "localhost:1234"]
 
@@ -185,3 +188,11 @@ def test_host_placement_without_tensorflow(capsys, place, tmp_path, monkeypatch)
     words = ("input.placement = host needs TensorFlow", "set input.placement to device")
     argv = train_words(place, tmp_path, "--config.input.placement=host")
     refused(capsys, argv, *words, before=("unnamed: ", "epoch selected"))
+
+
+def test_a_warning_is_said_once():
+    once = main.Once()
+    records = [
+        logging.LogRecord("data_pipelines", logging.WARNING, "", 0, "%d odd", (n,), None) for n in (1, 1, 2)
+    ]
+    assert [once.filter(record) for record in records] == [True, False, True]

@@ -34,7 +34,7 @@ from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
 STAGES = 4  # of the arrays that stages keep; raised when what one holds changes
-FEW = 5000  # permutations where the max-statistic decides, which is served by no more
+FEW = 1000  # permutations where the max-statistic decides, which is served by no more
 PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
 
 

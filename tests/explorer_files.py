@@ -1,5 +1,6 @@
 """A made-up W/attribution/<data>/ folder as docs/attribution.md describes it, of any number of filters."""
 
+import csv
 import json
 import pathlib
 
@@ -310,3 +311,19 @@ def summary(data: str, rows, aus) -> dict:
         ],
         "notes": ["24 of the 30 subjects were seen in training: the effects of these are not of new faces."],
     }
+
+
+def html_of(workdir, data="made_up"):
+    return workdir / "report" / f"attribution-{data}.html"
+
+
+def rows_of(workdir, file, data="made_up"):
+    text = (workdir / "attribution" / data / file).read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def edit(workdir, change, data="made_up"):
+    path = workdir / "attribution" / data / "summary.json"
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))

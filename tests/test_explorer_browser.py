@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from explorer_files import html_of, rows_of
+from explorer_files import edit, html_of, rows_of
 
 from ferjax import report
 
@@ -217,6 +217,51 @@ def test_links_lead_to_a_filter_or_an_action_unit(explorer_large, visit):
     )
     page = visit(html_of(explorer_large), "#au=AU15")
     assert page.locator("article:visible h3").inner_text() == "AU15 lip corner depressor"
+
+
+def test_methods_beside_the_truth(explorer_copy, visit):
+    """Means over AU12 and AU25 by hand, say 0.60 of 0.7 and 0.5; a unit without a score is left out of it."""
+    page = visit(report.write_explorer(explorer_copy, "made_up"))
+    after = page.locator("#randomisation h3", has_text="Where the answer is known").locator("xpath=..")
+    rest = " in pointing and mass, 0 in rank."
+    assert [text.removesuffix(rest) for text in after.locator("h3 ~ p").all_inner_texts()[1:]] == [
+        "Against what the unit changes, mean of 2 action units. Noise would have 0.07",
+        "Against where it changes fastest, mean of 2 action units. Noise would have 0.04",
+        "Against planted network: what it can read. Noise would have 0.08",
+    ]
+    shown, slope, region = after.locator("h3 ~ .scroll table").all()
+    for table in (shown, slope, region):
+        table.scroll_into_view_if_needed()
+        assert table.is_visible()
+        box = table.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 1366
+        assert table.locator("thead th").all_inner_texts() == ["Method", "Pointing", "Mass", "Rank"]
+        methods = ["gradient", "guided backprop", "edges (no network)"]
+        assert table.locator("tbody th").all_inner_texts() == methods
+
+    def cells(table):
+        return [text.split("\n") for text in table.locator("tbody td").all_inner_texts()]
+
+    assert cells(shown)[:3] == [
+        ["0.60", "other faces 0.20"],
+        ["0.20", "other faces 0.07"],
+        ["0.18", "other faces -0.01"],
+    ]
+    assert cells(shown)[6:] == [
+        ["0.30", "other faces 0.29"],
+        ["0.15", "other faces 0.15"],
+        ["0.10", "other faces 0.10"],
+    ]
+    assert cells(slope)[3:6] == [
+        ["0.50", "other faces 0.40"],
+        ["0.20", "other faces 0.20"],
+        ["0.24", "other faces 0.20"],
+    ]
+    assert cells(region)[3] == ["0.96", "other faces 0.95"]
+    edit(explorer_copy, lambda s: s.pop("truth"))
+    page = visit(report.write_explorer(explorer_copy, "made_up"))
+    assert page.locator("#randomisation h2").is_visible()
+    assert page.get_by_text("Where the answer is known").count() == 0
 
 
 def test_no_faces_in_a_browser(explorer_copy, visit):

@@ -38,6 +38,25 @@ def trained(place, tmp_path):
 
 
 @pytest.fixture(scope="session")
+def trained_network():
+    """A network after 40 steps on the bright squares, with a head of two outputs; six new pictures."""
+    import jax
+    import jax.numpy as jnp
+    import runs
+    import small_networks
+
+    from ferjax.attribution.network import Network
+
+    split = runs.tiny_split(64, 0)
+    model, params = small_networks.build()
+    params = small_networks.train(model, params, split.image, split.label, steps=40, batch=32)
+    kernel = jax.random.normal(jax.random.key(5), (8, 2))
+    net = Network(model, params, {"kernel": kernel, "bias": jnp.ones(2)}, au_names=("AU01", "AU12"))
+    x = jnp.asarray(runs.tiny_split(6, 1).image, jnp.float32) / 255
+    return net, x
+
+
+@pytest.fixture(scope="session")
 def explorer_large(tmp_path_factory):
     """A workdir with the attribution of 448 filters, and its page; to read."""
     import explorer_files

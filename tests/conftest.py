@@ -1,6 +1,7 @@
 """Eight CPU devices for every test; no GPU, no network; what is compiled twice is compiled once."""
 
 import os
+import pathlib
 import shutil
 import tempfile
 
@@ -34,3 +35,91 @@ def place(tmp_path_factory):
 def trained(place, tmp_path):
     """A copy of the run, to break."""
     return shutil.copytree(place / "trained", tmp_path / "trained")
+
+
+@pytest.fixture(scope="session")
+def trained_network():
+    """A network after 40 steps on the bright squares, with a head of two outputs; six new pictures."""
+    import jax
+    import jax.numpy as jnp
+    import runs
+    import small_networks
+
+    from ferjax.attribution.network import Network
+
+    split = runs.tiny_split(64, 0)
+    model, params = small_networks.build()
+    params = small_networks.train(model, params, split.image, split.label, steps=40, batch=32)
+    kernel = jax.random.normal(jax.random.key(5), (8, 2))
+    net = Network(model, params, {"kernel": kernel, "bias": jnp.ones(2)}, au_names=("AU01", "AU12"))
+    x = jnp.asarray(runs.tiny_split(6, 1).image, jnp.float32) / 255
+    return net, x
+
+
+@pytest.fixture(scope="session")
+def explorer_large(tmp_path_factory):
+    """A workdir with the attribution of 448 filters, and its page; to read."""
+    import explorer_files
+
+    from ferjax import report
+
+    workdir = tmp_path_factory.mktemp("large")
+    explorer_files.write_attribution(workdir)
+    report.write_explorer(workdir, "made_up")
+    return workdir
+
+
+@pytest.fixture(scope="session")
+def explorer_small(tmp_path_factory):
+    """A workdir with 14 filters; to read, and to write its page."""
+    import explorer_files
+
+    workdir = tmp_path_factory.mktemp("small")
+    explorer_files.write_attribution(workdir, filters=14, inputs=12, size=32)
+    return workdir
+
+
+@pytest.fixture
+def explorer_copy(explorer_small, tmp_path):
+    """A copy of the small one without its page, to break."""
+    return shutil.copytree(explorer_small, tmp_path / "copy", ignore=shutil.ignore_patterns("report"))
+
+
+@pytest.fixture(scope="module")  # no longer: playwright's event loop is in the way of others' asyncio.run
+def browser():
+    """Chromium: Debian's, or whichever is on the path."""
+    names = ("/usr/bin/chromium", "chromium", "google-chrome")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no browser: install Debian's chromium, or put chromium or google-chrome on the path")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    flags = (
+        "--no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --disable-quic"
+    )
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=flags.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """visit(path, "#filter=..."): the page, opened from disk. In the end: nothing loaded, nothing amiss."""
+    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    said, asked = [], []
+
+    def go(path, link=""):
+        page = context.new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: asked.append(request.url))
+        address = pathlib.Path(path).resolve().as_uri()
+        page.goto(address + link)
+        go.own = (address, "data:")
+        return page
+
+    yield go
+    context.close()
+    assert said == []
+    assert [url for url in asked if not url.startswith(go.own)] == []

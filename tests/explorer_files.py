@@ -1,5 +1,6 @@
 """A made-up W/attribution/<data>/ folder as docs/attribution.md describes it, of any number of filters."""
 
+import csv
 import json
 import pathlib
 
@@ -36,6 +37,25 @@ PAIRS = [
         "q",
     ),
     *("auc_within", "auc_outside", "grad_present", "grad_absent"),
+]
+EDGES = "edges (no network)"
+# target, reference, area, method; pointing, mass, rank: [the score, that of other people's evidence]
+TRUTH = [
+    ("AU12 logit", "shown", 0.04, "gradient", [0.7, 0.25], [0.3, 0.05], [0.41, 0.02]),
+    ("AU12 logit", "shown", 0.04, "guided_backprop", [0.9, 0.8], [0.5, 0.45], [0.3, 0.28]),
+    ("AU12 logit", "shown", 0.04, EDGES, [0.2, 0.19], [0.1, 0.09], [0.2, 0.18]),
+    ("AU12 logit", "slope", 0.02, "gradient", [0.5, 0.1], [0.2, 0.04], [0.3, 0.01]),
+    ("AU12 logit", "slope", 0.02, "guided_backprop", [0.6, 0.5], [0.3, 0.25], [0.24, 0.2]),
+    ("AU12 logit", "slope", 0.02, EDGES, [0.1, 0.09], [0.05, 0.04], [0.1, 0.09]),
+    ("AU25 logit", "shown", 0.1, "gradient", [0.5, 0.15], [0.1, 0.09], [-0.05, -0.04]),
+    ("AU25 logit", "shown", 0.1, "guided_backprop", [0.7, 0.7], [0.3, 0.25], [0.1, 0.12]),
+    ("AU25 logit", "shown", 0.1, EDGES, [0.4, 0.39], [0.2, 0.21], [0.0, 0.02]),
+    ("AU25 logit", "slope", 0.06, "gradient", [0.3, 0.2], [0.1, 0.06], [0.1, 0.03]),
+    ("AU25 logit", "slope", 0.06, "guided_backprop", [0.4, 0.3], [0.1, 0.15], [None, None]),
+    ("AU25 logit", "slope", 0.06, EDGES, [0.3, 0.29], [0.15, 0.14], [0.3, 0.29]),
+    ("planted on AU12's region", "region", 0.08, "gradient", [1.0, 0.99], [0.91, 0.9], [0.35, 0.34]),
+    ("planted on AU12's region", "region", 0.08, "guided_backprop", [0.96, 0.95], [0.85, 0.84], [0.33, 0.32]),
+    ("planted on AU12's region", "region", 0.08, EDGES, [0.12, 0.11], [0.1, 0.08], [0.04, 0.03]),
 ]
 RANDOM_95 = {"block1": 0.66, "block2": 0.68, "block3": 0.71}
 
@@ -178,6 +198,9 @@ def summary(data: str, rows, aus) -> dict:
     def spread(middle):
         return [[middle, max(0, middle - 3), middle + 4]] * 2
 
+    def interval(value):
+        return [None, None] if value is None else [round(value - 0.11, 2), round(value + 0.13, 2)]
+
     own = (4 * both, passed, both, both)
     methods = {"gradient": 0.04, "gradient_x_input": 0.31, "guided_backprop": 0.83, "deconvnet": 0.62}
     order = ["logits", "dense", "block3", "block2", "block1"]
@@ -308,5 +331,27 @@ def summary(data: str, rows, aus) -> dict:
             for u, au in enumerate(aus)
             if u % 5 != 2
         ],
+        "truth": [
+            {"target": target, "reference": reference, "method": method, "n": 24, "area": area}
+            | {score: [value, *interval(value), other] for score, (value, other) in scores.items()}
+            for target, reference, area, method, *three in TRUTH
+            for scores in [dict(zip(("pointing", "mass", "rank"), three, strict=True))]
+        ],
         "notes": ["24 of the 30 subjects were seen in training: the effects of these are not of new faces."],
     }
+
+
+def html_of(workdir, data="made_up"):
+    return workdir / "report" / f"attribution-{data}.html"
+
+
+def rows_of(workdir, file, data="made_up"):
+    text = (workdir / "attribution" / data / file).read_text()
+    return list(csv.DictReader(text.splitlines()))
+
+
+def edit(workdir, change, data="made_up"):
+    path = workdir / "attribution" / data / "summary.json"
+    summary = json.loads(path.read_text())
+    change(summary)
+    path.write_text(json.dumps(summary))

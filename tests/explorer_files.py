@@ -193,6 +193,7 @@ def summary(data: str, rows, aus) -> dict:
     def control(name, kind, networks, counts, effect, recurring=None):
         keys = ("significant", "outside", "within", "both")
         out = {"name": name, "kind": kind, "networks": networks} | dict(zip(keys, counts, strict=True))
+        out |= {"above": out["outside"], "kept": out["both"]}
         return out | {"median_effect": effect, "recurring": recurring}
 
     def spread(middle):
@@ -259,6 +260,7 @@ def summary(data: str, rows, aus) -> dict:
             "permutations": 200000,
             "smallest_p": 5e-6,
             "fdr": 0.05,
+            "significant_by": "q",
             "random_networks": 20,
             "bootstrap": 2000,
             "intervals_over": "subject",
@@ -267,6 +269,7 @@ def summary(data: str, rows, aus) -> dict:
             "filters": len(rows),
             "active": active,
             "significant": passed + seen.count("chance") + seen.count("unclear"),
+            "above": passed,
             "outside": passed,
             "within": both,
             "both": both,

@@ -140,7 +140,7 @@ def filter_section(a: Attribution, faces: bool) -> str:
     rank = {verdict: i for i, verdict in enumerate(VERDICTS)}
     order = sorted(range(len(a.filters)), key=lambda i: _first(a.filters[i], rank))
     by = a.summary["settings"].get("significant_by")
-    by = by if by in CORRECTIONS else "q"
+    by = by if isinstance(by, str) and by in CORRECTIONS else "q"
     columns = [(by, by, CORRECTIONS[by]) if key == "q" else (key, *rest) for key, *rest in COLUMNS]
     body = "".join(_row(a.filters[i], i, rank, a.top is not None and faces, by) for i in order)
     heads = "".join(

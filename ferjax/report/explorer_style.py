@@ -113,8 +113,9 @@ button, select { font: inherit; font-size: .88rem; color: var(--ink); background
   .explorer th[scope=row] { position: static; background: none; }
   .explorer thead th, .explorer .confusion th { white-space: normal; }
   .explorer .confusion td { min-width: 0; }
-  .controls th, .controls td { padding: .25rem .25rem; font-size: .78rem; }
-  .controls .whisker { width: 40px; }
+  .controls th, .controls td { padding: .25rem .2rem; font-size: .74rem; }
+  .explorer .controls th[scope=row] { white-space: normal; }
+  .controls .whisker { display: none; }
   .explorer .scroll { break-inside: auto; } thead { display: table-header-group; }
   [aria-sort] button::after { content: ""; }
 }

@@ -27,7 +27,7 @@ def controls(summary: Mapping) -> str:
     if not summary["controls"]:
         return parts.missing("summary.json holds no controls.") + _layers(summary)
     titles = {"significant": "Significant", "above": "Above random", "outside": "Outside emotion"}
-    titles |= {"within": "Within emotion", "both": "Both", "kept": "Kept by the paper's rule"}
+    titles |= {"within": "Within emotion", "both": "Both", "kept": "Paper's rule keeps"}
     titles |= {"median_effect": "Median effect"}
     values = {k: [triple(c.get(k)) for c in summary["controls"]] for k in titles}
     counts = [v for k in titles if k != "median_effect" for t in values[k] for v in t if v is not None]
@@ -44,8 +44,9 @@ def controls(summary: Mapping) -> str:
         rows.append(cells)
     caption = (
         "Filters that pass, of this network and of its controls; below each number its range over networks. "
-        "Random weights and shuffled labels should give next to none, other seeds as many. Marks run from 0 "
-        f"to {count(most)}; those of the median effect and of recurring matches from 0 to 1."
+        "Random weights and shuffled labels show what comes without learning expressions; other seeds "
+        f"should give as many. Marks run from 0 to {count(most)}; those of the median effect and of "
+        "recurring matches from 0 to 1."
     )
     head = ["Network", "Networks", *titles.values(), "Recurring matches"]
     out = parts.table(caption, head, rows, "controls")

@@ -130,7 +130,7 @@ def _drop(cut: Mapping) -> str:
     words = ""
     if isinstance(cut.get("stronger"), bool):
         words = "stronger" if cut["stronger"] else "not stronger"
-    return f"{drop:.2f} <small>{words}</small>"
+    return f"{drop:.2f} <small>{words}</small>".replace("-0.00 ", "0.00 ")
 
 
 def filter_section(a: Attribution, faces: bool) -> str:

@@ -16,7 +16,9 @@ CSS = (
 .explorer dl { font-size: .92rem; gap: .2rem 1.1rem; }
 .explorer header dl { margin: .5rem 0; }
 .whisker { background: linear-gradient(var(--rule), var(--rule)) 50% / 1px 100% no-repeat; }
-.controls .whisker { background: none; }
+.controls .whisker { background: none; width: 52px; }
+.controls thead th { white-space: normal; max-width: 6.4rem; vertical-align: bottom; }
+.controls th, .controls td { padding: .3rem .5rem; }
 button, select { font: inherit; font-size: .88rem; color: var(--ink); background: var(--card);
   border: 1px solid var(--rule); border-radius: 5px; padding: .15rem .55rem; cursor: pointer; }
 .three { display: grid; grid-template-columns: minmax(15rem, 6fr) max-content minmax(15rem, 5fr);

@@ -93,14 +93,16 @@ def captum_maps(net, x, layer, index, names=tuple(pixels.METHODS)[:-1], at=None)
     return maps
 
 
-def our_maps(net, x, layer, index, at=None):
-    options = {"smoothgrad": {"sigma": 0.0, "n": 2}, "grad_cam": {"at": at} if at else {}}
+def our_maps(net, x, layer, index, at=None, names=tuple(pixels.METHODS)[:-1]):
+    """The same by ferjax."""
+    options = {"smoothgrad": {"sigma": 0.0, "n": 2}}
     maps = {
         name: pixels.attribute(net, x, layer, index, name, jax.random.key(0), **options.get(name, {}))
-        for name in pixels.METHODS
+        for name in names
     }
-    maps["enlarged"] = maps["grad_cam"]
-    maps["grad_cam"] = pixels.grad_cam(net, x, layer, index, at=at)
+    if at:
+        maps["grad_cam"] = pixels.grad_cam(net, x, layer, index, at=at)
+        maps["enlarged"] = pixels.attribute(net, x, layer, index, "grad_cam", at=at)
     return maps
 
 

@@ -49,7 +49,7 @@ def trained_network():
 
     split = runs.tiny_split(64, 0)
     model, params = small_networks.build()
-    params = small_networks.train(model, params, split.image, split.label, steps=40, batch=32)
+    params, _ = small_networks.train(model, params, split.image, split.label, steps=40, batch=32)
     kernel = jax.random.normal(jax.random.key(5), (8, 2))
     net = Network(model, params, {"kernel": kernel, "bias": jnp.ones(2)}, au_names=("AU01", "AU12"))
     x = jnp.asarray(runs.tiny_split(6, 1).image, jnp.float32) / 255

@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -44,16 +45,19 @@ def one(images: int) -> dict:
             path = Path(folder) / "images.npy"
             write_images(path, images)
             data = np.load(path, mmap_mode="r")
-            start = time.perf_counter()
-            acts = activations.collect(network, data, batch_size=128, folder=Path(folder) / "acts")
-            out["pass_s"] = time.perf_counter() - start
-            out["after_pass_mb"] = peak_mb()
-            start = time.perf_counter()
-            n = np.arange(images)
-            split = Split("noise", data, n * 0, np.zeros((images, 0), np.int8), n * 0, n, ("none",), ())
-            pictures.top(network, acts, split)
-            out["pictures_s"] = time.perf_counter() - start
-    return out | {"peak_mb": peak_mb()}
+            with Sampled() as during:
+                start = time.perf_counter()
+                acts = activations.collect(network, data, batch_size=128, folder=Path(folder) / "acts")
+                out["pass_s"] = time.perf_counter() - start
+            out |= {f"pass_{kind}_mb": mb for kind, mb in during.peak.items()}
+            with Sampled() as during:
+                start = time.perf_counter()
+                n = np.arange(images)
+                split = Split("noise", data, n * 0, np.zeros((images, 0), np.int8), n * 0, n, ("none",), ())
+                pictures.top(network, acts, split)
+                out["pictures_s"] = time.perf_counter() - start
+            out |= {f"pictures_{kind}_mb": mb for kind, mb in during.peak.items()}
+    return {k: round(v, 1) if isinstance(v, float) else v for k, v in (out | {"peak_mb": peak_mb()}).items()}
 
 
 def write_images(path: Path, n: int) -> None:
@@ -66,6 +70,35 @@ def write_images(path: Path, n: int) -> None:
         part = file[start : start + 1000]
         part[...] = rng.integers(0, 256, part.shape)
     file.flush()
+
+
+class Sampled:
+    """Peak memory of this process by kind, looked at twenty times a second.
+
+    RssAnon is what it holds itself; RssFile, mapped files, which the system takes back when it needs room.
+    """
+
+    def __init__(self):
+        self.peak, self.stop = {"RssAnon": 0.0, "RssFile": 0.0}, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def __enter__(self):
+        """Begins to look."""
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        """Ends it."""
+        self.stop.set()
+        self.thread.join()
+
+    def run(self):
+        """Until stopped."""
+        while not self.stop.wait(0.05):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                name, _, rest = line.partition(":")
+                if name in self.peak:
+                    self.peak[name] = max(self.peak[name], int(rest.split()[0]) / 1024)
 
 
 def peak_mb() -> float:

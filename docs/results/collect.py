@@ -20,7 +20,7 @@ def main(workdir: pathlib.Path):
     """
     out = HERE / workdir.name
     shutil.rmtree(out, ignore_errors=True)
-    (out / "results").mkdir(parents=True)
+    (out / "results").mkdir(parents=True)  # git keeps none that is empty
     for name in ("metrics.jsonl", "timing.jsonl"):
         shutil.copy(workdir / name, out / name)
     config = json.loads((workdir / "config.json").read_text())
@@ -31,15 +31,15 @@ def main(workdir: pathlib.Path):
     for start in (described, *described["resumed"]):
         start.pop("host", None)
     (out / "run.json").write_text(json.dumps(described, indent=2) + "\n")
-    for path in (workdir / "attribution").glob("*/*"):
-        if path.name in ("summary.json", "filters.csv"):
-            (out / "attribution" / path.parent.name).mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, out / "attribution" / path.parent.name / path.name)
     for path in (workdir / "results").glob("*"):
         if not path.name.endswith(("_worst.npz", "_predictions.csv")):
             shutil.copy(path, out / "results" / path.name)
     if any((out / "results").iterdir()):
         write_report(out, faces=False)
+    for path in (workdir / "attribution").glob("*/*"):
+        if path.name in ("summary.json", "filters.csv"):
+            (out / "attribution" / path.parent.name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, out / "attribution" / path.parent.name / path.name)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def main(folder: pathlib.Path, picture: pathlib.Path):
             for key, of in maps.items():
                 of[units.index(row["au"]), place[int(row["filter"])]] = float(row[key] or "nan")
     figure, axes = plt.subplots(
-        len(PANELS), 1, figsize=(10, 0.62 * len(units)), sharex=True, layout="constrained"
+        len(PANELS), 1, figsize=(10, 0.48 * len(units)), sharex=True, layout="constrained"
     )
     for ax, (key, words) in zip(axes, PANELS.items(), strict=True):
         drawn = ax.imshow(maps[key], cmap="RdBu_r", vmin=0, vmax=1, aspect="auto", interpolation="nearest")

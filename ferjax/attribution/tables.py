@@ -348,7 +348,7 @@ def words(folder: pathlib.Path) -> str:
         f"{said['data']}: {counts['sequences']} sequences of {counts['subjects']} people, {said['rule']}",
         f"{head['filters']} filters, {head['active']} active; {head['significant']} go with an action unit "
         f"by more than chance ({_correction(said['settings'])}, {said['settings']['permutations']:,} "
-        f"permutations within people, smallest attainable p {said['settings']['smallest_p'] or math.nan:.1g})",
+        f"permutations within people, smallest possible p {said['settings']['smallest_p'] or math.nan:.1g})",
         f"above the 95th percentile of {said['settings']['random_networks']} networks with random weights: "
         f"{head['outside']} outside emotion, {head['within']} within, {head['both']} both"
         + _by_unit(said["aus"]),

@@ -156,8 +156,8 @@ def test_killed_ten_times(place, devices, words):
 def test_stopped_by_a_signal(place, number, devices):
     """Saved at once, in the middle of a pass; and compiled anew for the rest."""
     words = ("--config.train.log_every=1",)
-    whole = Run(place, f"whole{number}", 3, *words, devices=devices, cache=False).finish()
-    run = Run(place, f"stopped{number}", 3, *words, devices=devices, cache=False)
+    whole = Run(place, f"whole{number}-{devices}", 3, *words, devices=devices, cache=False).finish()
+    run = Run(place, f"stopped{number}-{devices}", 3, *words, devices=devices, cache=False)
     process = run.start()
     assert wait_until(process, lambda: run.saved())
     before = len((run.workdir / "timing.jsonl").read_text().splitlines())

@@ -89,9 +89,10 @@ def verdict(e: Evidence) -> Verdict:
     """The verdict on one filter.
 
     `inactive`; else `no match` unless significant; else `chance` unless above the random networks; else, by
-    what holds within and outside emotion: both `AU filter`; not within `emotion filter` (outside not, or
-    not known); anything else `unclear`: not known within, or not known outside, or the two contradict each
-    other.
+    what holds within and outside emotion: both `AU filter`; `emotion filter` where the link vanishes within
+    emotion (its interval there reaches 0.5, and ends below the AUC over all) and outside does not hold, or
+    is not known; anything else `unclear`: too few pictures to tell, not known within or outside, or the two
+    contradict each other.
     """
     if not e.active:
         return Verdict("inactive", "It responds to none of these pictures: nothing can be said about it.")
@@ -138,13 +139,17 @@ def _controlled(e: Evidence, link: str, name: str) -> tuple[str, str]:
             "whether the network relies on it is not shown by this."
         )
     if within is False and not outside:
-        words = f"{link}, but not reliably {same}"
-        words += f", nor {free}" if outside is False else " (without an emotion label not measurable)"
+        tail = f", nor {free}" if outside is False else " (without an emotion label not measurable)"
         follows = e.emotion if e.emotion and e.emotion_auc > 0.5 else "the emotion"
-        words += f": it may follow {follows} rather than the unit"
-        if e.within_low <= 0.5 and e.within_high >= e.auc:
-            words += ", though there are too few pictures to rule the unit out"
-        return "emotion filter", words + "."
+        if e.within_low > 0.5:
+            return "unclear", (
+                f"{link}, also {same}, but there no more than filters of networks that learned nothing reach "
+                f"({_share(e.random_within)}){tail}."
+            )
+        words = f"{link}, but not reliably {same}{tail}"
+        if e.within_high >= e.auc:
+            return "unclear", f"{words}: too few pictures to tell whether it follows the unit or {follows}."
+        return "emotion filter", f"{words}: it may follow {follows} rather than the unit."
     if within is None and outside is None:
         words = (
             f"{link}, but it could be measured neither among pictures of the same emotion nor in pictures "

@@ -178,7 +178,9 @@
     const image = new Image();
     image.onload = () => { for (const one of draw) one(image); };
     image.src = `data:image/jpeg;base64,${JSON.parse(source.textContent)}`;
-    return [element("div", { class: "scroll" }, table)];
+    return [element("div", { class: "scroll" }, table),
+      element("p", { class: "soft" }, "The grey pictures show edges of the face as well as what drives the filter: ",
+        element("a", { href: "#randomisation" }, "are they about the network?"))];
   }
 
   // One picture of the sprite, cut to the receptive field, or whole with the field framed.

@@ -54,7 +54,7 @@ def one(images: int) -> dict:
                 start = time.perf_counter()
                 n = np.arange(images)
                 split = Split("noise", data, n * 0, np.zeros((images, 0), np.int8), n * 0, n, ("none",), ())
-                pictures.top(network, acts, split)
+                pictures.top(network, acts, split, 9)
                 out["pictures_s"] = time.perf_counter() - start
             out |= {f"pictures_{kind}_mb": mb for kind, mb in during.peak.items()}
     return {k: round(v, 1) if isinstance(v, float) else v for k, v in (out | {"peak_mb": peak_mb()}).items()}

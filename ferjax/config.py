@@ -115,7 +115,8 @@ def default() -> ConfigDict:
     c.attribute = t = ConfigDict()
     t.layers = ""  # names, comma between; empty: the ReLU of every block
     t.batch_size = 128  # inputs at once
-    t.top_n = 9  # strongest inputs a filter is matched by and shown with; Breuer & Kimmel's N
+    t.top_n = 9  # strongest inputs a filter is matched by; Breuer & Kimmel's N
+    t.pictures = 9  # strongest inputs a filter is shown with
     t.threshold = 1  # least intensity (1 = A, trace) that counts as showing an AU
     t.least = 8  # inputs that must show an AU, and that must not, or it is left out; half of it in each half
     t.permutations = 200_000  # of AU rows within subjects; fewer are taken where that would need hours

@@ -121,6 +121,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("evaluate.bootstrap", 100),
         at_least("attribute.batch_size", 1),
         at_least("attribute.top_n", 1),
+        at_least("attribute.pictures", 1),
         ("attribute.threshold", 1 <= c.attribute.threshold <= 5, "1 (A, trace) to 5 (E, maximum)"),
         at_least("attribute.least", 1),
         at_least("attribute.permutations", 100),

@@ -10,7 +10,7 @@ from ferjax.attribution.network import Network
 from ferjax.augment import normalise
 
 
-def top(network: Network, acts: Activations, split: Split, most: int = 9) -> dict[str, np.ndarray]:
+def top(network: Network, acts: Activations, split: Split, most: int) -> dict[str, np.ndarray]:
     """The strongest inputs of every filter, and what drives it there: the arrays of top.npz.
 
     Args:
@@ -23,7 +23,7 @@ def top(network: Network, acts: Activations, split: Split, most: int = 9) -> dic
     """
     top_n = min(most, len(split))
     maximum, position = np.asarray(acts.maximum), np.asarray(acts.position)
-    rows = np.argsort(-maximum, axis=0, kind="stable")[:top_n].T  # [j, 9]
+    rows = np.argsort(-maximum, axis=0, kind="stable")[:top_n].T  # [j, n]
     value = np.take_along_axis(maximum.T, rows, 1)
     used, index = np.unique(rows, return_inverse=True)
     images = split.image

@@ -235,7 +235,9 @@ class Study:
         self._random_causes(half)
         self._pixel_methods(headed)
         say("pictures")
-        self.top = self.stages.keep("top", lambda: pictures.top(self.network, self.acts, self.inputs.split))
+        self.top = self.stages.keep(
+            "top", lambda: pictures.top(self.network, self.acts, self.inputs.split, a.pictures)
+        )
         say("tables")
 
     def _pixel_methods(self, headed: Network) -> None:

@@ -154,7 +154,7 @@ def test_killed_ten_times(place, devices, words):
     ids=["SIGTERM", "SIGTERM, eight devices", "SIGINT, eight devices"],
 )
 def test_stopped_by_a_signal(place, number, devices):
-    """Saved at once, in the middle of a pass; and compiled anew for the rest."""
+    """Saved at once, wherever in a pass; and compiled anew for the rest."""
     words = ("--config.train.log_every=1",)
     whole = Run(place, f"whole{number}-{devices}", 3, *words, devices=devices, cache=False).finish()
     run = Run(place, f"stopped{number}-{devices}", 3, *words, devices=devices, cache=False)
@@ -168,7 +168,7 @@ def test_stopped_by_a_signal(place, number, devices):
     said = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, said
     step = run.saved()[-1]
-    assert step % PASS and PASS < step < run.steps
+    assert PASS < step < run.steps  # in the middle of a pass, but for one signal in thirteen
     assert f"stopped by {number.name} at step {step} of {run.steps}; saved in {run.folder}" in said
     assert "the same command goes on from there" in said and "Traceback" not in said
     assert run.finish().bits() == whole.bits()

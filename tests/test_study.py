@@ -11,7 +11,7 @@ import runs
 
 from data_pipelines import arrays
 from data_pipelines.split import Split
-from ferjax.attribution import inputs, study
+from ferjax.attribution import inputs, stages, study
 from ferjax.report import explorer_data
 
 SMALL = [
@@ -139,6 +139,14 @@ def test_mistakes_are_one_line(bars, capsys, more, words):
     said = capsys.readouterr().err.strip()
     assert words in said
     assert "\n" not in said
+
+
+def test_a_stage_that_was_cut_off_is_made_again(tmp_path):
+    kept = stages.Stages(tmp_path, [])
+    kept.keep("numbers", lambda: {"a": np.arange(100)})
+    path = next(tmp_path.glob("numbers-*.npz"))
+    path.write_bytes(path.read_bytes()[:200])
+    assert kept.keep("numbers", lambda: {"a": np.arange(7)})["a"].tolist() == list(range(7))
 
 
 def test_where_permutations_take_too_long_the_max_statistic_decides(bars, monkeypatch):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import pathlib
+import zipfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -39,7 +40,7 @@ class Stages:
         try:
             with np.load(path, allow_pickle=False) as file:
                 return dict(file)
-        except (OSError, ValueError, EOFError, KeyError):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             made = {key: np.asarray(value) for key, value in make().items()}
             path.parent.mkdir(parents=True, exist_ok=True)
             for old in path.parent.glob(f"{name}-*.npz"):

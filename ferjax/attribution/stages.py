@@ -38,7 +38,7 @@ class Stages:
         digest.update(json.dumps([str(d) for d in depends]).encode())
         path = self.folder / f"{name}-{digest.hexdigest()[:12]}.npz"
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return dict(file)
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             made = {key: np.asarray(value) for key, value in make().items()}

@@ -240,9 +240,7 @@ def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split
         log.info("reading %s without TensorFlow (%s)", name, error)
         parts = module.arrays(options)
     else:
-        unnamed = (
-            options.get("dir") == ""
-        )  # TFDS would look in a folder of its own; the set says what is missing
+        unnamed = options.get("dir") == ""  # TFDS would look in its own folder; the set says what it needs
         parts = module.arrays(options) if unnamed else _through_tfds(module, options, folder)
     classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
     splits = {}

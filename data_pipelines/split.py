@@ -16,6 +16,11 @@ import numpy as np
 from data_pipelines import BadInput, labels
 
 FIELDS = ("image", "label", "aus", "subject", "id")
+DAMAGED = (
+    *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError),
+)
+"""What reading an npz file can raise that is cut off, damaged or not what it should be."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -141,10 +146,8 @@ class Split:
                 )
         except FileNotFoundError:
             raise BadInput(f"{path}: no such file; write it with data_pipelines.arrays.export") from None
-        except (OSError, ValueError, KeyError, EOFError, TypeError, AttributeError) as error:
+        except DAMAGED as error:
             raise BadInput(f"{path}: not a readable Split ({error}); delete it and write it again") from None
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-            raise BadInput(f"{path}: damaged ({error}); delete it and write it again") from None
 
 
 def hash_rows(image: np.ndarray) -> np.ndarray:

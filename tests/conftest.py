@@ -123,3 +123,12 @@ def visit(browser):
     context.close()
     assert said == []
     assert [url for url in asked if not url.startswith(go.own)] == []
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder of real data; what needs it is skipped where there is none."""
+    folder = os.environ.get("FERJAX_REAL_DATA")
+    if not folder:
+        pytest.skip("FERJAX_REAL_DATA is not set")
+    return pathlib.Path(folder)

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import os
 import sys
 import tarfile
 from pathlib import Path
@@ -190,12 +189,9 @@ BY_UNIT = (
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    folder = os.environ.get("FERJAX_REAL_DATA")
-    if not folder:
-        pytest.skip("FERJAX_REAL_DATA is not set")
+def real(real_data, tmp_path_factory):
     place = tmp_path_factory.mktemp("ckplus")
-    with tarfile.open(Path(folder) / "ict_ckplus.tar") as file:
+    with tarfile.open(real_data / "ict_ckplus.tar") as file:
         file.extractall(place, filter="data")
     return place
 

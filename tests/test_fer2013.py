@@ -1,8 +1,6 @@
-import os
 import shutil
 import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -403,12 +401,9 @@ def test_builder_describes_itself(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory):
-    folder = os.environ.get("FERJAX_REAL_DATA")
-    if not folder:
-        pytest.skip("FERJAX_REAL_DATA is not set")
+def real(real_data, tmp_path_factory):
     place = tmp_path_factory.mktemp("fer2013")
-    with zipfile.ZipFile(Path(folder) / "fer2013_images.zip") as file:
+    with zipfile.ZipFile(real_data / "fer2013_images.zip") as file:
         file.extractall(place)
     return place
 

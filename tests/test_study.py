@@ -5,13 +5,17 @@ import json
 import shutil
 
 import cli
+import jax
 import numpy as np
 import pytest
 import runs
 
 from data_pipelines import arrays
 from data_pipelines.split import Split
+from ferjax import config
 from ferjax.attribution import inputs, stages, study
+from ferjax.attribution.network import Network
+from ferjax.models import fer_cnn
 from ferjax.report import explorer_data
 
 SMALL = [
@@ -139,6 +143,15 @@ def test_mistakes_are_one_line(bars, capsys, more, words):
     said = capsys.readouterr().err.strip()
     assert words in said
     assert "\n" not in said
+
+
+def test_the_last_layer_is_the_networks_last(bars):
+    given = config.load(bars / "w" / "config.json", ["attribute.layers=block2/relu,block1/relu"])
+    model = fer_cnn.build(given.model, len(runs.CLASSES))
+    params = model.init(jax.random.key(0), np.zeros((1, 16, 16, 1)))["params"]
+    taken = inputs.load(given.data.to_dict(), 1, 6)
+    made = study.Study(given, given, bars / "w", bars / "w", taken, Network(model, params), {})
+    assert made.layers == ("block1/relu", "block2/relu")
 
 
 def test_a_stage_that_was_cut_off_is_made_again(tmp_path):

@@ -1,5 +1,7 @@
 """Copies what may be shown of a workdir next to this file: results and curves; no weights, faces or paths.
 
+`ferjax report --workdir docs/results/NAME` makes its page.
+
 python docs/results/collect.py runs/fer2013_best
 """
 
@@ -8,13 +10,11 @@ import pathlib
 import shutil
 import sys
 
-from ferjax.report import write_report
-
 HERE = pathlib.Path(__file__).parent
 
 
 def main(workdir: pathlib.Path):
-    """Copies config.json, run.json, metrics.jsonl, timing.jsonl, results/, attribution/*/; writes report/.
+    """Copies config.json, run.json, metrics.jsonl, timing.jsonl, results/, attribution/*/.
 
     Of an attribution the summary and the table of filters; neither pairs (a megabyte) nor pictures.
     """
@@ -34,8 +34,6 @@ def main(workdir: pathlib.Path):
     for path in (workdir / "results").glob("*"):
         if not path.name.endswith(("_worst.npz", "_predictions.csv")):
             shutil.copy(path, out / "results" / path.name)
-    if any((out / "results").iterdir()):
-        write_report(out, faces=False)
     for path in (workdir / "attribution").glob("*/*"):
         if path.name in ("summary.json", "filters.csv"):
             (out / "attribution" / path.parent.name).mkdir(parents=True, exist_ok=True)

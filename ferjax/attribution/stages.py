@@ -3,11 +3,11 @@
 import hashlib
 import json
 import pathlib
-import zipfile
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from data_pipelines.split import DAMAGED
 from ferjax import files
 
 
@@ -40,7 +40,7 @@ class Stages:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 return dict(file)
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        except DAMAGED:
             made = {key: np.asarray(value) for key, value in make().items()}
             path.parent.mkdir(parents=True, exist_ok=True)
             for old in path.parent.glob(f"{name}-*.npz"):

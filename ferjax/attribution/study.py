@@ -148,7 +148,9 @@ class Study:
         self.device = jax.devices()[0].device_kind
         a = config.attribute
         names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
-        self.layers = activations.check_layers(network, taken.split.image.shape[1:], names)
+        shape = taken.split.image.shape[1:]
+        named = activations.check_layers(network, shape, names)
+        self.layers = tuple(n for n in activations.map_layers(network, shape) if n in named)  # last is last
         self.least = max(1, a.least // 2)  # on each half
         settings = a.to_dict()
         for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
@@ -268,7 +270,9 @@ class Study:
         self.neutral_pictures = pictures[: causes.NEUTRALS]
         neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
         single = self.stages.keep(
-            "ablation", lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active)
+            "ablation",
+            lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active),
+            activations.images_hash(self.neutral_pictures),
         )
         last = self.layers[-1]
         groups = causes.group_ablations(
@@ -295,7 +299,9 @@ class Study:
                 share = causes.share_stronger(single, found.match.au, found.significant(a.fdr))
             return {"auc": fitted["auc"], "share": np.array(share)}
 
-        self.random_causes = self.stages.keep("random-causes", make)
+        self.random_causes = self.stages.keep(
+            "random-causes", make, self.permutations, hasattr(self, "neutral_pictures")
+        )
 
     def _affordable(self) -> int:
         """attribute.permutations, or as many as the time allows, which is then noted."""

@@ -362,8 +362,8 @@ def words(folder: pathlib.Path) -> str:
         f"the paper's rule in {paper['layer']}, N = {paper['top_n']}: of {paper['active']} active filters "
         f"{paper['rejected']} rejected (paper, as commonly quoted: of {paper['paper_active']} "
         f"{paper['paper_rejected']}); not rejected: {kept}",
-        f"ablation lowers the unit's logit more than 95 of 100 filters like it: {causal['stronger']} of "
-        f"{causal['tested']} significant filters; in a network with random weights "
+        "ablation lowers the unit's logit more than the 95th percentile of 20 filters like it: "
+        f"{causal['stronger']} of {causal['tested']} significant filters; in a network with random weights "
         f"{causal['random_stronger']} of {causal['random_tested']}",
         *(f"note: {note}" for note in said["notes"]),
         f"in {folder}",

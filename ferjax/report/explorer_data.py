@@ -9,12 +9,12 @@ import dataclasses
 import io
 import math
 import pathlib
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 
 from data_pipelines import BadInput, labels
+from data_pipelines.split import DAMAGED
 from ferjax import files
 
 SCHEMA = "ferjax/attribution/1"
@@ -214,7 +214,7 @@ def _top(path: pathlib.Path, problems: dict[str, str]) -> Top | None:
         return _checked(a)
     except FileNotFoundError:
         problems[path.name] = "missing"
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         problems[path.name] = f"cannot be shown: {str(error).strip(chr(39) + chr(34))}"
     return None
 

@@ -4,12 +4,12 @@ import base64
 import io
 import math
 import pathlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
 
+from data_pipelines.split import DAMAGED
 from ferjax.report import charts
 
 MOST = 100  # mistakes that a page shows of a result; the file may hold fewer or more
@@ -79,7 +79,7 @@ def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
         sure = [f"{float(c):.2f}" for c in confidence]
     except FileNotFoundError:
         return missing(f"{name}: missing; no mistakes to show.")
-    except (OSError, KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         return missing(f"{name}: cannot be shown: {error}")
     ids = [escape(str(i)) for i in ids]
     if not ids:

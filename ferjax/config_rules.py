@@ -126,7 +126,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("attribute.least", 1),
         at_least("attribute.permutations", 100),
         ("attribute.fdr", 0 < c.attribute.fdr < 1, "between 0 and 1"),
-        at_least("attribute.random_networks", 1),
+        at_least("attribute.random_networks", 2),
         at_least("attribute.seeds", 0),
         at_least("attribute.shuffled", 0),
         at_least("attribute.bootstrap", 100),

@@ -211,7 +211,7 @@ def _report(args, overrides) -> int:
 
 def _attribute(args, overrides) -> int:
     from ferjax import report
-    from ferjax.attribution import study, tables
+    from ferjax.attribution import study, terminal
 
     if args.config:
         from ferjax import config, train
@@ -226,7 +226,7 @@ def _attribute(args, overrides) -> int:
             return status
     folder, status = study.attribute(args.workdir, args.data, args.dir, overrides)
     if not status:
-        print(tables.words(folder))
+        print(terminal.words(folder))
         print(f"report: {report.write_report(args.workdir, faces=not args.no_faces)}")
     return status
 

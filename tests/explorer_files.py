@@ -12,12 +12,14 @@ from ferjax import files
 AUS = tuple(
     f"AU{n:02d}" for n in (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 16, 17, 20, 23, 24, 25, 26, 27, 43)
 )
-VERDICTS = ("AU filter", "emotion filter", "chance", "unclear", "no match", "inactive")
+VERDICTS = ("AU filter", "emotion filter", "as in random networks", "unclear", "no match", "inactive")
 FILTERS = [
     *("layer", "filter", "active", "au", "together", "p_top_n", "au_top_n", "rejected", "auc_choose"),
     *("auc", "auc_low", "auc_high", "d", "ap", "present", "absent", "p", "q", "p_max"),
     *("auc_within", "within_low", "within_high", "auc_outside", "outside_low", "outside_high"),
-    *("emotion", "emotion_auc", "grad_present", "grad_absent", "ablation_drop", "ablation_random_95"),
+    *("emotion", "emotion_auc", "grad_present", "grad_absent", "ablation_drop", "ablation_limit"),
+    *("ablation_share", "ablation_others", "implied", "random_95", "random_95_within", "random_95_outside"),
+    *("within_present", "within_absent", "outside_present", "outside_absent"),
     *("verdict", "words"),
 ]
 PAIRS = [
@@ -98,7 +100,7 @@ def _tables(names, aus, rng):
         null = RANDOM_95[layer.split("/")[0]]
         best = int(rng.integers(len(aus)))
         auc = np.clip(rng.normal(0.5, 0.06, len(aus)), 0.05, 0.95)
-        auc[best] = {"no match": 0.56, "inactive": 0.5, "chance": null - 0.03}.get(
+        auc[best] = {"no match": 0.56, "inactive": 0.5, "as in random networks": null - 0.03}.get(
             verdict, rng.uniform(null + 0.02, 0.97)
         )
         p = np.clip(10 ** rng.uniform(-5.3, 0, len(aus)), 5e-6, 1)
@@ -133,7 +135,9 @@ def _tables(names, aus, rng):
             row |= {"within_high": 0.9, "auc_outside": round(effect - 0.02, 4), "outside_low": 0.52}
             row |= {"outside_high": 0.95, "emotion": "happiness", "emotion_auc": 0.81}
             row |= {"grad_present": 0.031, "grad_absent": -0.004, "ablation_drop": 0.8}
-            row |= {"ablation_random_95": 0.5}
+            row |= {"ablation_limit": 0.5, "ablation_share": 1.1, "ablation_others": 0.1}
+            row |= {"implied": "AU25", "random_95": null, "random_95_within": null, "random_95_outside": null}
+            row |= {"within_present": 12, "within_absent": 40, "outside_present": 9, "outside_absent": 50}
         rows.append(row)
     return rows, pairs
 
@@ -207,7 +211,7 @@ def summary(data: str, rows, aus) -> dict:
     order = ["logits", "dense", "block3", "block2", "block1"]
     curves = {m: [round(1 - (1 - end) * (i + 1) / 5, 3) for i in range(5)] for m, end in methods.items()}
     return {
-        "schema": "ferjax/attribution/1",
+        "schema": "ferjax/attribution/2",
         "data": data,
         "split": f"{data}/all",
         "split_hash": "9f2c" * 16,
@@ -236,6 +240,7 @@ def summary(data: str, rows, aus) -> dict:
                 "present": 20 + u,
                 "known": 269,
                 "together_with": ["AU06"] if au == "AU12" else [],
+                "comes_with": ["AU25"] if au == "AU27" else [],
             }
             for u, au in enumerate(aus)
         ],
@@ -247,9 +252,7 @@ def summary(data: str, rows, aus) -> dict:
                 "active": sum(r["layer"].startswith(block) * r["active"] for r in rows),
                 "size": size,
                 "receptive_field": field,
-                "random_95": RANDOM_95[block],
-                "random_95_within": RANDOM_95[block] - 0.01,
-                "random_95_outside": RANDOM_95[block] + 0.01,
+                "random_band": {au: [1 - RANDOM_95[block], RANDOM_95[block]] for au in aus},
             }
             for block, (size, field) in blocks.items()
         ],
@@ -268,13 +271,35 @@ def summary(data: str, rows, aus) -> dict:
         "headline": {
             "filters": len(rows),
             "active": active,
-            "significant": passed + seen.count("chance") + seen.count("unclear"),
+            "significant": passed + seen.count("as in random networks") + seen.count("unclear"),
             "above": passed,
             "outside": passed,
             "within": both,
             "both": both,
         },
-        "causes": {"stronger": 31, "tested": 300, "random_stronger": 12, "random_tested": 240},
+        "causes": {
+            "matched": [31, 280, 300],
+            "other": [7, 90, 100],
+            "random_matched": [12, 200, 240],
+            "random_other": [31, 600, 620],
+            "random_networks": 3,
+        },
+        "planted": [
+            {
+                "planted": au,
+                "fires_on": fires,
+                "emotion": "happiness",
+                "au": au,
+                "verdict": verdict,
+                "words": "A sentence.",
+            }
+            for au in aus
+            for fires, verdict in (
+                ("its action unit", "unclear" if au == aus[-1] else "AU filter"),
+                ("the person", "no match"),
+                ("the emotion label", "emotion filter"),
+            )
+        ],
         "paper": {
             "layer": "block3/relu",
             "top_n": 9,
@@ -329,7 +354,8 @@ def summary(data: str, rows, aus) -> dict:
                 "random_mean": 0.3,
                 "random_95": 0.6 if u % 4 else 1.4,
                 "others_drop": 0.2,
-                "stronger": bool(u % 4),
+                "share": 3.1 if u % 7 == 5 else 0.9,
+                "stronger": None if u % 7 == 5 else bool(u % 4),
             }
             for u, au in enumerate(aus)
             if u % 5 != 2

@@ -106,15 +106,18 @@ def test_compare_by_hand():
     ablated = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 4.0], [9.0, 9.0]])
     present = np.array([[1, 0], [1, 1], [0, 1], [-1, 0]])
     random = base - np.array([0.5, 1.5, 1.0, 0.0])[:, None, None]
-    got = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0)
+    got = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, 0.5)
     assert got.drop == 3.0 and got.n == 2 and got.subjects == 1
     assert np.isnan(got.low) and np.isnan(got.high)  # one subject
     assert got.others_drop == 1.5  # the other unit's, on inputs that show it: (0 + 3) / 2
     np.testing.assert_allclose(got.random, [0.5, 1.5, 1.0, 0.0])
-    assert got.random_mean == 0.75 and got.random_95 == pytest.approx(1.425) and got.stronger
-    none = ablation.compare(base, ablated, random[:0], present, np.array(list("abcd")), 1)
+    assert got.random_mean == 0.75 and got.random_95 == 1.5 and got.stronger and got.share == 0.5
+    for far in (0.49, 2.01, np.nan):  # stand-ins that answer less than half or more than twice as strongly
+        other = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, far)
+        assert other.stronger is None and other.drop == 3.0
+    none = ablation.compare(base, ablated, random[:0], present, np.array(list("abcd")), 1, np.nan)
     assert np.isnan(none.random_95) and not none.stronger and none.low <= none.drop == 1.5 <= none.high
-    never = ablation.compare(base, ablated, random, present * 0, np.array(list("abcd")), 1)
+    never = ablation.compare(base, ablated, random, present * 0, np.array(list("abcd")), 1, 1.0)
     assert np.isnan(never.drop) and never.n == 0 and not never.stronger and np.isnan(never.others_drop)
 
 
@@ -133,8 +136,7 @@ def test_a_planted_filter_is_found():
     net, images = planted(), pictures(30, 2)
     rng = np.random.default_rng(0)
     present, subject = rng.integers(0, 2, (30, 3)), np.array([f"S{i % 6}" for i in range(30)])
-    acts = np.asarray(net(as_input(images))["block2/relu"])
-    mean, neutral = acts.mean((0, 1, 2)), np.zeros(6, np.float32)
+    mean, neutral = np.ones(6), np.zeros(6, np.float32)  # all alike
     found = ablation.ablate_units(
         net,
         images,
@@ -168,11 +170,32 @@ def test_single_filters_beside_their_neighbours():
     wanted = np.zeros((6, 3))
     wanted[2, 0], wanted[0, 1], wanted[1, 2] = logits
     np.testing.assert_allclose(drops, wanted, atol=1e-4)
-    mean, allowed = np.array([0.0, 1, 2, 3, 4, 5]), np.array([1, 1, 1, 0, 1, 1], bool)
-    limit = ablation.single_random_95(drops, mean, allowed, nearest=2)
-    np.testing.assert_allclose(limit[3], np.percentile(drops[[2, 4]], 95, axis=0))
-    np.testing.assert_allclose(limit[0], np.percentile(drops[[1, 2]], 95, axis=0))
-    assert np.isnan(ablation.single_random_95(drops, mean, ~np.ones(6, bool))).all()
+    np.testing.assert_allclose(
+        ablation.others_drop(drops, np.array([1, 0, 0, 0, -1, 0]))[[0, 2, 3]], 0, atol=1e-4
+    )
+    assert ablation.others_drop(drops, np.full(6, 2))[2] == pytest.approx(logits[0] / 2, rel=1e-4)
+
+
+def test_stand_ins_are_alike_and_follow_another_unit():
+    drops = np.array([[5.0, 0], [1, 9], [2, 9], [3, 9], [4, 9], [6, 9]])
+    mean, unit = np.array([10.0, 11, 12, 13, 14, 100]), np.array([0, 0, 1, 0, -1, 0])
+    every, none = np.ones(6, bool), np.zeros(6, bool)
+    limit, share = ablation.single_limits(drops, mean, unit, every, none, nearest=2)
+    assert limit[0] == max(1, 2) and share[0] == pytest.approx(11.5 / 10)
+    assert np.isnan(limit[4]) and np.isnan(share[4])  # no unit
+    assert np.isnan(limit[5]) and share[5] == pytest.approx(13.5 / 100)  # none is like it
+    limit, _ = ablation.single_limits(drops, mean, unit, every, unit == 0, nearest=2)
+    assert limit[0] == max(2, 4)  # filters 1 and 3 follow the same unit, and do not stand in
+    limit, share = ablation.single_limits(drops, mean, unit, ~every, none, nearest=2)
+    assert np.isnan(limit).all() and np.isnan(share).all()
+    assert np.isnan(ablation.single_limits(drops, mean, unit, every, none, nearest=6)[0]).all()
+    # of filters without an effect of their own one in 21 exceeds 20 others
+    rng = np.random.default_rng(0)
+    drops = rng.random((2000, 1))
+    limit, _ = ablation.single_limits(
+        drops, rng.uniform(1, 1.5, 2000), np.zeros(2000, int), np.ones(2000, bool), np.zeros(2000, bool)
+    )
+    assert abs((drops[:, 0] > limit).mean() - 1 / 21) < 0.015
 
 
 def test_mean_interval():

@@ -38,9 +38,10 @@ def test_the_headline_and_the_controls_are_said(explorer_large):
     summary = json.loads((explorer_large / "attribution/made_up/summary.json").read_text())
     h, paper = summary["headline"], summary["paper"]
     assert f"{h['both']} of {h['filters']} filters follow an action unit more closely" in text
-    assert "Random networks, treated alike, give 2 to 9." in text
-    assert f"of {paper['active']} active filters of block3/relu (paper: 7 of 50)" in text
-    assert "31 of 300 significant filters lower their AU's logit" in text and "network 12 of 240" in text
+    assert "Random networks, treated alike, give 2 to 9; to exceed all of 20 by chance has a" in text
+    assert f"of {paper['active']} active filters of block3/relu (paper, as commonly quoted: 7 of 50)" in text
+    assert "31 of 280 significant filters, 7 of 90 others, 12 of 200 significant ones of random" in text
+    assert "Filters whose making is known" in text and "Fires on the emotion label" in text
     for words in ("random weights 5 20 networks, 2 to 9", "shuffled labels 6 1 network", "64% 60% to 70%"):
         assert words in text
     for words in (

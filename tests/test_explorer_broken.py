@@ -21,7 +21,7 @@ BROKEN = [
     ("filters.csv", b"\xff\xfe\x00", "filters.csv: cannot be read"),
     (
         "filters.csv",
-        b"layer,filter,verdict\nblock1/relu,0,chance\n",
+        b"layer,filter,verdict\nblock1/relu,0,unclear\n",
         "filters.csv: has no column au, together",
     ),
     ("filters.csv", b"layer,filter\nblock1/relu,x\n,\n", "filters.csv: has no column"),

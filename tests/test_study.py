@@ -162,20 +162,41 @@ def test_a_stage_that_was_cut_off_is_made_again(tmp_path):
     assert kept.keep("numbers", lambda: {"a": np.arange(7)})["a"].tolist() == list(range(7))
 
 
-def test_where_permutations_take_too_long_the_max_statistic_decides(bars, monkeypatch):
+def test_where_permutations_of_all_pairs_take_too_long_fewer_are_drawn(bars, monkeypatch):
     shutil.copytree(bars / "w", bars / "slow")
     monkeypatch.setattr(study, "PERMUTATION_SECONDS", 0)
     small = [s for s in SMALL if "permutations" not in s and "networks" not in s]
-    more = ["attribute.permutations=100_000", "attribute.random_networks=1", "attribute.randomised_inputs=0"]
+    more = ["attribute.permutations=100_000", "attribute.random_networks=2", "attribute.randomised_inputs=0"]
     assert (
         cli.main(["attribute", "--workdir", str(bars / "slow"), *(f"--config.{s}" for s in small + more)])
         == 0
     )
     said = json.loads((bars / "slow" / "attribution" / "npz" / "summary.json").read_text())
-    assert said["settings"]["permutations"] == 200 and said["settings"]["significant_by"] == "p_max"
+    settings = said["settings"]
+    assert settings["permutations_of_pairs"] == 200 and settings["permutations"] == 20_000
+    assert settings["significant_by"] == "q"  # of a match, which few permutations serve
     notes = " ".join(said["notes"])
     assert "200 permutations instead of 100,000" in notes and "pixel methods were not tested" in notes
     assert said["randomisation"] == said["truth"] == []
+
+
+def test_every_number_of_a_filter_is_of_the_half_that_did_not_choose(bars):
+    out = bars / "w" / "attribution" / "npz"
+    said, rows = json.loads((out / "summary.json").read_text()), table(out / "filters.csv")
+    assert {row["au"] for row in rows} <= {"AU01", "AU12", ""}  # AU43 is never shown
+    matched = [row for row in rows if row["au"]]
+    for row in matched:
+        measured = int(row["present"]) + int(row["absent"])
+        assert measured in (54, 60)  # of 108 inputs of 18 people: 6 of 10 inputs each, 12 of 4
+        assert int(row["within_present"]) + int(row["within_absent"]) <= measured
+        assert row["random_95"] and float(row["q"]) >= float(row["p"])
+    assert said["layers"][0]["random_band"].keys() == {"AU01", "AU12"}
+    assert {row["of"] for row in said["randomisation"]} == {"logits", "block2/relu"}
+    causes = said["causes"]
+    assert causes["matched"][2] == said["headline"]["significant"]
+    assert causes["matched"][2] + causes["other"][2] == said["headline"]["active"]
+    assert len(said["planted"]) == 2 * 3
+    assert [c["recurring"] for c in said["controls"]] == [None, None]
 
 
 def test_a_set_without_action_units_is_refused(bars, tmp_path, capsys):

@@ -29,6 +29,7 @@ from ferjax.augment import normalise
 Array = jax.Array
 NEAREST = 20  # filters, nearest in mean activation, among which a random one is drawn
 DRAWS = 100
+ALIKE = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +44,11 @@ class Ablation:
       filters: the ablated ones, by index in the layer.
       drop, low, high: of the unit's own logit; 95 % bootstrap interval over subjects.
       random: [r] drops of the same logit with random filters of the layer instead.
-      random_mean, random_95: their mean and 95th percentile; NaN where there are none to draw from.
+      random_mean, random_95: their mean and 95th percentile (a value that one of them has); NaN where there
+        are none to draw from.
+      share: mean activation of the stand-ins as a share of the filters'; NaN likewise.
       others_drop: mean over the other units of the drop of each one's logit on the inputs that show it.
-      stronger: whether drop is above random_95.
+      stronger: whether drop is above random_95; None where the stand-ins are not `alike`, or there are none.
       n: inputs that show the unit; subjects: of how many.
     """
 
@@ -57,8 +60,9 @@ class Ablation:
     random: np.ndarray
     random_mean: float
     random_95: float
+    share: float
     others_drop: float
-    stronger: bool
+    stronger: bool | None
     n: int
     subjects: int
 
@@ -279,7 +283,9 @@ def ablate_units(
     for unit, filters in matched.items():
         own = number[frozenset(map(int, filters))]
         drawn = [number[frozenset(row.tolist())] for row in stand_ins[unit]]
-        result = compare(base, ablated[own], ablated[drawn], present, subject, unit, n_bootstrap, seed)
+        share = mean_activation[stand_ins[unit]].mean() if len(drawn) else np.nan
+        share /= max(mean_activation[list(filters)].mean(), 1e-12)
+        result = compare(base, ablated[own], ablated[drawn], present, subject, unit, share, n_bootstrap, seed)
         out.append(dataclasses.replace(result, filters=tuple(map(int, filters))))
     return out
 
@@ -291,6 +297,7 @@ def compare(
     present: np.ndarray,
     subject: np.ndarray,
     unit: int,
+    share: float,
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Ablation:
@@ -301,6 +308,7 @@ def compare(
       ablated: [n, u] without the matched ones.
       random: [r, n, u] without the stand-ins of each draw; r may be 0.
       present: [n, u]; subject: [n]; unit: index.
+      share: see Ablation.
       n_bootstrap, seed: of the interval.
     Returns:
       Ablation, `filters` left empty.
@@ -311,10 +319,8 @@ def compare(
     drops = (
         (base[shown, unit] - random[:, shown, unit]).mean(1) if shown.any() else np.full(len(random), np.nan)
     )
-    limit = float(np.percentile(drops, 95)) if len(drops) else np.nan
+    limit = float(np.percentile(drops, 95, method="higher")) if len(drops) else np.nan
     every = unit_drops(base, ablated[None], present)[0]
-    others = np.delete(every, unit)
-    others = others[np.isfinite(others)]
     return Ablation(
         unit=int(unit),
         filters=(),
@@ -324,8 +330,9 @@ def compare(
         random=drops,
         random_mean=float(drops.mean()) if len(drops) else np.nan,
         random_95=limit,
-        others_drop=float(others.mean()) if len(others) else np.nan,
-        stronger=bool(value > limit),
+        share=float(share),
+        others_drop=float(others_drop(every[None], np.array([unit]))[0]),
+        stronger=bool(value > limit) if alike(share) else None,
         n=int(shown.sum()),
         subjects=len(np.unique(subject_codes(np.asarray(subject)[shown]))),
     )
@@ -342,20 +349,47 @@ def unit_drops(base: np.ndarray, ablated: np.ndarray, present: np.ndarray) -> np
     return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
 
 
-def single_random_95(
-    drops: np.ndarray, mean_activation: np.ndarray, allowed: np.ndarray, nearest: int = NEAREST
-) -> np.ndarray:
-    """For every filter and unit the 95th percentile of the drops of the filters nearest in mean activation.
+def others_drop(drops: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Mean drop of the units a filter is not matched to: [m, u], int [m] (-1 none) -> [m]; NaN likewise."""
+    others = np.where(np.arange(drops.shape[1]) == unit[:, None], np.nan, drops)
+    known = np.isfinite(others) & (unit >= 0)[:, None]
+    total, count = np.where(known, others, 0).sum(1), known.sum(1)
+    return np.divide(total, count, out=np.full(len(drops), np.nan), where=count > 0)
+
+
+def single_limits(
+    drops: np.ndarray,
+    mean_activation: np.ndarray,
+    unit: np.ndarray,
+    allowed: np.ndarray,
+    follows: np.ndarray,
+    nearest: int = NEAREST,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What every filter's drop is compared with: filters like it that are not known to follow its unit.
 
     Args:
       drops: [j, u], `unit_drops` of every single filter of a layer.
-      mean_activation: [j]; allowed: bool [j] that may stand in; nearest: how many do.
+      mean_activation: [j].
+      unit: int [j] of each filter; -1 none.
+      allowed: bool [j] that may stand in.
+      follows: bool [j], filters that are significantly matched to their unit: they do not stand in for one of
+        the same unit.
+      nearest: how many stand in.
     Returns:
-      [j, u]; NaN where no filter may stand in.
+      ([j] largest drop of the unit's logit among the stand-ins, which a filter like them exceeds once in
+      nearest + 1 times; NaN where there are fewer, or they are not `alike`. [j] their mean activation as a
+      share of the filter's; NaN where there are fewer.)
     """
-    out = np.full(np.shape(drops), np.nan)
-    for j in range(len(drops)):
-        near = nearest_filters(mean_activation, j, allowed, nearest)
-        if len(near):
-            out[j] = np.percentile(drops[near], 95, axis=0)
-    return out
+    limit, share = np.full(len(drops), np.nan), np.full(len(drops), np.nan)
+    for j in np.flatnonzero(unit >= 0):
+        near = nearest_filters(mean_activation, j, allowed & ~(follows & (unit == unit[j])), nearest)
+        if len(near) == nearest and mean_activation[j] > 0:
+            share[j] = mean_activation[near].mean() / mean_activation[j]
+            if alike(share[j]):
+                limit[j] = drops[near, unit[j]].max()
+    return limit, share
+
+
+def alike(share: float) -> bool:
+    """Whether stand-ins that answer `share` times as strongly on average may be compared: half to double."""
+    return bool(1 / ALIKE <= share <= ALIKE)

@@ -2,7 +2,7 @@
 
 The head is fitted on the choosing half of the subjects; everything here is read on the measuring half, by
 inputs on which the head was not fitted and no unit was chosen. Which matches are significant was tested on
-all inputs, these among them.
+the same half.
 """
 
 import dataclasses
@@ -13,9 +13,9 @@ import numpy as np
 
 from ferjax.attribution import ablation, activations, heads, pixels, planted, randomise, truth
 from ferjax.attribution.inputs import Inputs
+from ferjax.attribution.measure import Measured, of_match
 from ferjax.attribution.network import Network
 from ferjax.augment import normalise
-from ferjax.metrics import Estimate
 
 NEUTRALS = 512  # pictures of faces at rest that a neutral mean is taken over, at most
 
@@ -34,11 +34,15 @@ class Half:
     subject: np.ndarray
 
 
-def measuring_half(inputs: Inputs, most: int) -> Half:
-    """At most `most` inputs of the measuring half, spread evenly over its order."""
+def measuring_rows(inputs: Inputs, most: int) -> np.ndarray:
+    """Rows of at most `most` inputs of the measuring half, spread evenly over its order."""
     rows = np.flatnonzero(~inputs.choose)
-    if len(rows) > most:
-        rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def measuring_half(inputs: Inputs, most: int) -> Half:
+    """The inputs of `measuring_rows`."""
+    rows = measuring_rows(inputs, most)
     return Half(inputs.split.image[rows], inputs.present[rows], inputs.subject[rows])
 
 
@@ -72,34 +76,70 @@ def gradients(network: Network, half: Half, layers: tuple[str, ...]) -> dict[str
 
 
 def single_ablations(
-    network: Network,
-    half: Half,
-    acts: activations.Activations,
-    neutral: dict[str, np.ndarray],
-    active: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Every filter replaced alone by its neutral mean.
+    network: Network, half: Half, acts: activations.Activations, neutral: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Every filter replaced alone by its neutral mean: [j, u] mean drop of each unit's logit where it shows.
 
     Args:
       network: with a head.
       half: inputs to ablate on.
-      acts: of all inputs, for the filters' mean activation.
+      acts: of all inputs, for the layers' filters.
       neutral: layer -> [h', w', j'].
-      active: bool [j], the filters that may stand in for another.
-    Returns:
-      {"drop" [j, u] mean drop of each unit's logit on the inputs that show it, "random_95" [j, u] the 95th
-      percentile of the drops of the filters nearest in mean activation}.
     """
-    mean = np.asarray(acts.mean).mean(0)
     drop = np.full((len(acts.layer), half.present.shape[1]), np.nan)
-    limit = drop.copy()
     for layer in acts.size:
         columns = acts.of(layer)
         masks = np.eye(len(columns), dtype=bool)
         base, ablated = ablation.ablated_logits(network, half.images, layer, masks, neutral[layer])
         drop[columns] = ablation.unit_drops(base, ablated, half.present)
-        limit[columns] = ablation.single_random_95(drop[columns], mean[columns], active[columns])
-    return {"drop": drop, "random_95": limit}
+    return drop
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Single:
+    """The ablation of every filter alone, beside filters like it.
+
+    Attributes:
+      drop: [j] of the matched unit's logit; others: [j] mean of the other units' drops.
+      limit, share: [j], see `ablation.single_limits`.
+      stronger, comparable: bool [j].
+    """
+
+    drop: np.ndarray
+    others: np.ndarray
+    limit: np.ndarray
+    share: np.ndarray
+
+    @property
+    def comparable(self) -> np.ndarray:
+        """Bool [j]: has a unit that some input shows, and stand-ins that are alike."""
+        return np.isfinite(self.drop) & np.isfinite(self.limit)
+
+    @property
+    def stronger(self) -> np.ndarray:
+        """Bool [j]: lowers its unit's logit more than all of its stand-ins do."""
+        return self.comparable & (self.drop > self.limit)
+
+    def counts(self, of: np.ndarray) -> list[int]:
+        """[stronger, comparable, all] of some filters, bool [j]."""
+        return [int((flag & of).sum()) for flag in (self.stronger, self.comparable, of)]
+
+
+def compared(drop: np.ndarray, acts: activations.Activations, found: Measured, level: float) -> Single:
+    """Drops of single filters beside those of filters like them, layer by layer.
+
+    Args:
+      drop: [j, u] of `single_ablations`.
+      acts: of all inputs, for the filters' mean activation.
+      found: of the same network: its matches, and which are significant at `level`.
+    """
+    mean, unit = np.asarray(acts.mean).mean(0), found.match.au
+    limit, share = np.full(len(drop), np.nan), np.full(len(drop), np.nan)
+    follows = found.significant(level)
+    for layer in acts.size:
+        c = acts.of(layer)
+        limit[c], share[c] = ablation.single_limits(drop[c], mean[c], unit[c], found.active[c], follows[c])
+    return Single(of_match(drop, unit), ablation.others_drop(drop, unit), limit, share)
 
 
 def group_ablations(
@@ -135,18 +175,6 @@ def group_ablations(
     return out
 
 
-def share_stronger(single: dict[str, np.ndarray], au: np.ndarray, significant: np.ndarray) -> tuple[int, int]:
-    """(filters whose ablation lowers their unit's logit more than random ones do, filters tested).
-
-    More than random: above the 95th percentile of filters of the layer nearest in mean activation, so that of
-    filters without a cause about one in eleven is counted (2 / 21, of 20 neighbours and interpolation).
-    """
-    rows = np.flatnonzero(significant & (au >= 0))
-    drop, limit = single["drop"][rows, au[rows]], single["random_95"][rows, au[rows]]
-    known = np.isfinite(drop) & np.isfinite(limit)
-    return int((drop > limit)[known].sum()), int(known.sum())
-
-
 def randomisation(
     network: Network, inputs: Inputs, n: int, seed: int, bootstrap: int
 ) -> list[randomise.Randomisation]:
@@ -163,20 +191,57 @@ def randomisation(
     )  # fmt: skip
 
 
+def filter_randomisation(
+    network: Network,
+    inputs: Inputs,
+    acts: activations.Activations,
+    layer: str,
+    n: int,
+    seed: int,
+    bootstrap: int,
+) -> list[randomise.Randomisation]:
+    """The same of the pictures of filters, and of the plain gradient beside: each input's strongest filter.
+
+    The place in the layer's map is the trained network's throughout, so that what changes is what the weights
+    below make of it.
+
+    Args:
+      acts: of all inputs.
+      layer: whose filters.
+      n: as for `randomisation`.
+    """
+    rows, columns = measuring_rows(inputs, n), acts.of(layer)
+    strongest = np.asarray(acts.maximum)[rows][:, columns].argmax(1)
+    place = np.asarray(acts.position)[rows, columns[strongest]]
+    width = acts.size[layer][1]
+    methods = {m: pixels.METHODS[m] for m in ("gradient", "guided_backprop", "deconvnet")}
+    return randomise.randomisation_test(
+        network, inputs.split.image[rows], methods, layer, acts.filter[columns[strongest]],
+        inputs.subject[rows], seeds=(seed,), n_bootstrap=bootstrap,
+        position=np.stack([place // width, place % width], -1),
+    )  # fmt: skip
+
+
 def neutral_means(network: Network, images: np.ndarray, layers: Sequence[str]) -> dict[str, np.ndarray]:
     """layer -> [h', w', j'] mean map over neutral pictures."""
     return {layer: ablation.neutral_mean(network, images, layer) for layer in layers}
 
 
 def truths(
-    network: Network, inputs: Inputs, fitted: dict[str, np.ndarray], n: int, bootstrap: int
+    network: Network,
+    inputs: Inputs,
+    fitted: dict[str, np.ndarray],
+    features: np.ndarray,
+    n: int,
+    bootstrap: int,
 ) -> list[dict]:
     """Every pixel method scored where the answer is known: facsynth's units, and a planted network.
 
     Args:
       network: with a head.
       inputs: of facsynth; those without an emotion, of the measuring half, are looked at.
-      fitted: of `fit`, for the held-out AUC of each unit.
+      fitted: the head of `fit`.
+      features: [q, d] of all inputs: a unit counts where the head has its AUC on the inputs looked at.
       n: inputs a unit.
     Returns:
       A dict a target, reference and method: {"target", "reference", "method", "n", "area"} and for each of
@@ -185,7 +250,8 @@ def truths(
     rows = np.flatnonzero(~inputs.choose & (inputs.emotion < 0))
     images, subject = inputs.split.image[rows], inputs.subject[rows]
     ids = np.char.replace(inputs.split.id[rows], "-independent", "")
-    auc = [Estimate(float(v), np.nan, np.nan, 0) for v in fitted["auc"]]
+    logits = heads.head_logits(fitted, features[rows])
+    auc = heads.head_auc(logits, inputs.present[rows], subject, 0)
     found = truth.score_units(
         network, images, ids, subject, inputs.present[rows], auc, pixels.METHODS, "independent", most=n,
         n_bootstrap=bootstrap,

@@ -53,9 +53,10 @@ def permutation_test(
     permutations: int,
     seed: int = 0,
     stratum=None,
+    only=None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Permuted:
-    """Tests every filter-unit AUC against whole AU rows permuted among the inputs of one group.
+    """Tests filter-unit AUCs against whole AU rows permuted among the inputs of one group.
 
     With `group` the subject, a filter that knows the person and a unit that the person shows often stay
     linked in every permutation, so that only what follows the unit within a person counts. With `group` and
@@ -78,6 +79,8 @@ def permutation_test(
       seed: of the permutations.
       stratum: int [q] for the stratified AUC, negative left out; constant within each group. None: plain
         AUC.
+      only: bool [j, u], the pairs to test, such as each filter's matched unit; the others are NaN, and
+        p_max allows for these alone. None: all.
       progress: called as progress(done, permutations).
     Returns:
       Permuted.
@@ -87,7 +90,7 @@ def permutation_test(
     """
     if permutations < 1:
         raise ValueError(f"permutations must be 1 or more, not {permutations}")
-    plan = _Plan(activation, aus, group, stratum, seed)
+    plan = _Plan(activation, aus, group, stratum, seed, only)
     count, largest, done = np.zeros(plan.z.shape, np.int64), [], 0
     for block in range(-(-permutations // _PER_BLOCK)):
         n = min(_PER_BLOCK, permutations - done)
@@ -114,16 +117,16 @@ def permutation_test(
     )
 
 
-def seconds_per_permutation(activation, aus, group, stratum=None) -> float:
+def seconds_per_permutation(activation, aus, group, stratum=None, only=None) -> float:
     """What one permutation costs here and now, measured on two blocks of 128: multiply to decide how many.
 
-    The work is q x j x u multiplications a permutation. Where time allows only a few thousand,
+    The work is q multiplications a permutation and pair. Where time allows only a few thousand,
     Benjamini-Hochberg over thousands of pairs can reject nothing (`smallest_p` times the number of pairs is
     above the level): go by `p_max` then.
 
     Args and errors: as `permutation_test`.
     """
-    plan = _Plan(activation, aus, group, stratum, 0)
+    plan = _Plan(activation, aus, group, stratum, 0, only)
     plan.block(0, 8)  # the first call pays for memory
     start = time.perf_counter()
     plan.block(1, _PER_BLOCK)
@@ -134,7 +137,7 @@ def seconds_per_permutation(activation, aus, group, stratum=None) -> float:
 class _Part:
     """Units known in the same rows: what each block of permutations needs of them."""
 
-    def __init__(self, activation, aus, group, stratum, rows, units):
+    def __init__(self, activation, aus, group, stratum, rows, units, only):
         c = centred_ranks(activation[rows], None if stratum is None else stratum[rows])
         order = np.argsort(group[rows], kind="stable")
         rows, c = rows[order], c[order]
@@ -149,7 +152,9 @@ class _Part:
         squares_c = np.add.reduceat(inside_c**2, start, axis=0)
         squares_a = np.add.reduceat(inside_a**2, start, axis=0)
         variance = (squares_a / np.maximum(size - 1, 1)[:, None]).T @ squares_c  # [u, j]
-        self.scale = 1 / np.sqrt(np.where(variance > 1e-9, variance, math.nan))
+        self.columns = None if only is None else [np.flatnonzero(row) for row in only]
+        tested = variance > 1e-9 if only is None else (variance > 1e-9) & only
+        self.scale = 1 / np.sqrt(np.where(tested, variance, math.nan))
         observed = present.T @ c
         self.z = (observed - mean) * self.scale
         self.log_ways = _log_choose(size, sums_a).sum(0)
@@ -170,23 +175,31 @@ class _Part:
             return  # nothing can move, no pair is tested
         order = np.argsort(key[:, self.rows] + self.group, axis=1)
         b, n = order.shape
-        width = max(1, _BLOCK // (b * max(self.c.shape)))
-        for start in range(0, len(self.units), width):
-            part = slice(start, start + width)
+        width, every = max(1, _BLOCK // (b * max(self.c.shape))), np.arange(self.c.shape[1])
+        chosen = [(slice(i, i + width), every) for i in range(0, len(self.units), width)]
+        if self.columns is not None:
+            chosen = [(slice(i, i + 1), columns) for i, columns in enumerate(self.columns) if len(columns)]
+        for part, columns in chosen:
             shuffled = self.present[part].take(order.reshape(-1), axis=1).reshape(-1, n)
-            sums = (shuffled @ self.c).reshape(-1, b, self.c.shape[1])  # [u, b, j]
-            hit = (sums >= self.threshold[part, None]).view(np.uint8)
-            reached[self.units[part]] += hit.sum(1, dtype=np.uint8)
-            sums -= self.mean[part, None]
-            sums *= self.inverse[part, None]
+            c = self.c if columns is every else self.c[:, columns]
+            sums = (shuffled @ c).reshape(-1, b, c.shape[1])  # [u, b, j]
+            hit = (sums >= self.threshold[part, None, columns]).view(np.uint8)
+            reached[self.units[part, None], columns] += hit.sum(1, dtype=np.uint8)
+            sums -= self.mean[part, None, columns]
+            sums *= self.inverse[part, None, columns]
             np.maximum(largest, sums.max((0, 2)), out=largest)
 
 
 class _Plan:
     """Everything that does not change from permutation to permutation. Arrays here are [u, j]."""
 
-    def __init__(self, activation, aus, group, stratum, seed):
+    def __init__(self, activation, aus, group, stratum, seed, only=None):
         activation, aus = check(activation, aus)
+        shape = (aus.shape[1], activation.shape[1])
+        if only is not None:
+            only = np.asarray(only, bool).T
+            if only.shape != shape:
+                raise ValueError(f"only must be [{shape[1]}, {shape[0]}], not {only.T.shape}")
         group = _group_codes(group, len(aus))
         self.q, self.seed = len(aus), seed
         used = np.ones(len(aus), bool)
@@ -198,14 +211,14 @@ class _Plan:
             both = np.unique(np.stack([group[used], stratum[used]]), axis=1)[0]
             if len(np.unique(both)) != len(both):
                 raise ValueError("a group lies in several strata: its rows may not change places")
-        shape = (aus.shape[1], activation.shape[1])
         self.z, self.log_ways = np.full(shape, math.nan), np.zeros(shape[0])
         self.parts = []
         for rows, units in known_groups(aus):
             rows = rows[used[rows]]
             if not len(rows):
                 continue
-            part = _Part(activation, aus, group, stratum, rows, units)
+            some = None if only is None else only[units]
+            part = _Part(activation, aus, group, stratum, rows, units, some)
             self.parts.append(part)
             self.z[units], self.log_ways[units] = part.z, part.log_ways
         self.log_arrangements = _log_arrangements(aus[used], group[used])
@@ -261,45 +274,29 @@ def adjusted(tested: Permuted, level: float) -> tuple[np.ndarray, str]:
       ([j, u] q or p_max, "q" or "p_max").
     """
     smallest = np.nanmin(tested.smallest_p, initial=1.0)
-    if smallest * tested.p.size <= level:
+    if smallest * np.isfinite(tested.p).sum() <= level:
         return benjamini_hochberg(tested.p), "q"
     return tested.p_max, "p_max"
 
 
-def above_random(effect, random_effects, level: float = 95) -> tuple[float, np.ndarray]:
-    """Which filters of a layer exceed what networks with random weights reach in the same layer.
-
-    Args:
-      effect: [j] of this network, such as the matched unit's AUC on the measuring half.
-      random_effects: a list with the same [j'] of each random network, matched and measured in the same
-        way.
-      level: percentile of all random filters together.
-    Returns:
-      The threshold (NaN without any random effect) and bool [j]: effect above it; False where either is
-      NaN.
-    """
-    every = np.concatenate([np.asarray(e, np.float64).reshape(-1) for e in random_effects] or [np.zeros(0)])
-    every = every[~np.isnan(every)]
-    threshold = float(np.percentile(every, level)) if len(every) else math.nan
-    return threshold, np.asarray(effect, np.float64) > threshold
-
-
 def recurring(au_counts_a, au_counts_b) -> float:
-    """Share of a network's matches in a layer that a network from another seed has too.
+    """How far two networks from different seeds have the same matches.
 
-    Filters have no identity from seed to seed, so what can recur is how many filters of the layer match a
-    unit: sum_u min(a_u, b_u) / sum_u a_u.
+    Filters have no identity from seed to seed, so what can recur is how many filters of a layer match a
+    unit: sum_u min(a_u, b_u) / sum_u max(a_u, b_u), the same from either side, and 1 where all counts agree.
 
     Args:
-      au_counts_a: [u] significant filters of this network's layer per unit.
-      au_counts_b: [u] of the other network's same layer.
+      au_counts_a: [u] significant filters of one network per unit (or per layer and unit).
+      au_counts_b: [u] of the other network.
     Returns:
-      In [0, 1]; NaN where this network has none.
+      In [0, 1]; NaN where neither has any.
+    Source: Ruzicka 1958.
     """
     a, b = np.asarray(au_counts_a, np.float64), np.asarray(au_counts_b, np.float64)
     if a.shape != b.shape:
         raise ValueError(f"counts per unit have shapes {a.shape} and {b.shape}")
-    return float(np.minimum(a, b).sum() / a.sum()) if a.sum() else math.nan
+    either = np.maximum(a, b).sum()
+    return float(np.minimum(a, b).sum() / either) if either else math.nan
 
 
 def _group_codes(group, q: int) -> np.ndarray:

@@ -19,7 +19,8 @@ class Inputs:
       present: int8 [q, u] 1 present, 0 absent, -1 unknown, at the intensity threshold; u those kept.
       au_names: u names.
       left_out: {"name", "present", "why"} of each unit with too few inputs.
-      together: u tuples of the names that nearly always come with the unit.
+      together: u tuples of the names that nearly always come with the unit, and it with them.
+      implied: u tuples of those that nearly always come with it, but not it with them.
       emotion: int [q] index into split.classes, -1 without an emotion.
       choose: bool [q], the half of the subjects on which a filter's unit is chosen.
       frames: coded pictures before one was taken of each sequence.
@@ -31,6 +32,7 @@ class Inputs:
     au_names: tuple[str, ...]
     left_out: list[dict]
     together: tuple[tuple[str, ...], ...]
+    implied: tuple[tuple[str, ...], ...]
     emotion: np.ndarray
     choose: np.ndarray
     frames: int
@@ -47,7 +49,7 @@ def load(data: dict, threshold: int, least: int, seed: int = 0) -> Inputs:
     Args:
       data: as for `coded.load`.
       threshold: least intensity that counts as present, 1 to 5.
-      least: inputs that must show a unit, and must not, or it is left out. Each half needs its share.
+      least: inputs that must show a unit, and must not, or it is left out; of each half, half as many.
       seed: of the halves.
     Raises:
       BadInput: no action units, none seen often enough, or one subject only.
@@ -56,10 +58,12 @@ def load(data: dict, threshold: int, least: int, seed: int = 0) -> Inputs:
     rows = one_of_each(taken.split.aus, taken.sequence)
     split = taken.split.take(rows)
     present = labels.au_present(split.aus, threshold)
-    keep, left_out = units.testable(present, split.au_names, least)
+    units.testable(present, split.au_names, least)  # before halves are made of nothing
     choose = matching.halves(split.subject, seed)
+    keep, left_out = units.testable(present, split.au_names, least, choose)
     names = np.array(split.au_names)[keep]
-    groups = units.together(present[:, keep])
+    groups, comes = units.together(present[:, keep]), units.implied(present[:, keep])
+    comes = [tuple(o for o in c if o not in g) for c, g in zip(comes, groups, strict=True)]
     return Inputs(
         split=split,
         rule=taken.rule,
@@ -67,6 +71,7 @@ def load(data: dict, threshold: int, least: int, seed: int = 0) -> Inputs:
         au_names=tuple(names.tolist()),
         left_out=left_out,
         together=tuple(tuple(names[list(g)].tolist()) for g in groups),
+        implied=tuple(tuple(names[list(c)].tolist()) for c in comes),
         emotion=split.label.astype(np.int64),
         choose=choose,
         frames=len(taken.split),

@@ -75,8 +75,12 @@ class Match:
       ap: average precision there.
       present, absent: int, inputs of the measuring half with and without the unit.
       within, within_low, within_high: AUC there among inputs of the same emotion (`ranks.stratified_auc`).
-      outside, outside_low, outside_high: AUC there among inputs without an emotion.
-    NaN where undefined, or (intervals) not asked for.
+      within_present, within_absent: int, inputs with and without the unit that it rests on
+        (`ranks.comparable`).
+      outside, outside_low, outside_high, outside_present, outside_absent: the same among inputs without an
+        emotion.
+    NaN where undefined, or (intervals) not asked for, or without width: resamples of a perfect separation are
+    all perfect, which says nothing of how far it would hold.
     """
 
     au: np.ndarray
@@ -90,9 +94,13 @@ class Match:
     within: np.ndarray
     within_low: np.ndarray
     within_high: np.ndarray
+    within_present: np.ndarray
+    within_absent: np.ndarray
     outside: np.ndarray
     outside_low: np.ndarray
     outside_high: np.ndarray
+    outside_present: np.ndarray
+    outside_absent: np.ndarray
 
 
 def match(
@@ -138,16 +146,18 @@ def match(
         return out
 
     found = {"ap": spread(average_precision(x, y)[pairs])}
-    found["present"] = spread((y == 1).sum(0)[pairs[1]], 0)
-    found["absent"] = spread((y == 0).sum(0)[pairs[1]], 0)
     strata = {
         "auc": np.zeros(len(y), int),
         "within": np.where(emotion < 0, -1, emotion),
         "outside": without_emotion(emotion),
     }
     for name, stratum in strata.items():
-        enough = np.minimum(*comparable(y, stratum))[pairs[1]] >= least
-        ends = auc_intervals(x, y, subject, stratum, pairs, bootstrap, seed)
+        counts = [side[pairs[1]] for side in comparable(y, stratum)]
+        for key, side in zip(("present", "absent"), counts, strict=True):
+            found[key if name == "auc" else f"{name}_{key}"] = spread(side, 0)
+        enough = np.minimum(*counts) >= least
+        low, high = auc_intervals(x, y, subject, stratum, pairs, bootstrap, seed)
+        ends = (np.where(low < high, end, math.nan) for end in (low, high))
         values = (stratified_auc(x, y, stratum)[pairs], *ends)
         for key, value in zip((name, f"{name}_low", f"{name}_high"), values, strict=True):
             found[key] = spread(np.where(enough, value, math.nan))

@@ -59,8 +59,9 @@ def cascade(
       network: the trained one.
       seed: of the new weights, which are the same at every step.
       image_shape: as for `random_network`.
-      target: what will be explained: "aus" puts the head in the place of the logits. Its new weights are
-        Gaussian with the deviation of the old ones, unit by unit, since it has no initial ones.
+      target: what will be explained: a layer of a block begins the cascade at that block. "aus" puts the
+        head in the place of the logits. Its new weights are Gaussian with the deviation of the old ones, unit
+        by unit, since it has no initial ones.
     Yields:
       (name of the layer now drawn anew too, network): "logits" or "aus", "dense", "block3", ... "block1".
     Raises:
@@ -73,7 +74,8 @@ def cascade(
         network = network.replace(head=_random_head(network.head, seed))
         yield HEAD, network
     blocks = [f"block{i}" for i in range(len(network.model.features), 0, -1)]
-    for name in ["dense", *blocks] if target == HEAD else ["logits", "dense", *blocks]:
+    names, first = ["logits", "dense", *blocks], target.partition("/")[0]
+    for name in names[1 if target == HEAD else names.index(first) if first in names else 0 :]:
         weights = f"{name}_conv" if name in blocks else name
         params = params | {weights: fresh[weights]}
         yield name, network.replace(params=params)
@@ -126,6 +128,7 @@ def run_method(
     index,
     key: Array | None = None,
     batch_size: int = 32,
+    position: np.ndarray | None = None,
 ) -> np.ndarray:
     """A pixel method over a set, batch by batch, channels added: float32 [n, h, w].
 
@@ -136,6 +139,7 @@ def run_method(
       layer, index: what is explained; index is one number, or int [n].
       key: of random methods, folded with the number of the batch; None: key 0.
       batch_size: images a step; the last step is padded.
+      position: int [n, 2] as of `attribution.pixels`; None: the method's own.
     Raises:
       ValueError: the method gives maps of another shape, or not finite ones.
     """
@@ -147,7 +151,11 @@ def run_method(
         real = len(batch)
         x = normalise(jnp.asarray(np.pad(batch, [(0, batch_size - real)] + [(0, 0)] * 3)), network.normalise)
         chosen = np.pad(index[start : start + batch_size], (0, batch_size - real), mode="edge")
-        maps = np.asarray(method(network, x, layer, chosen, jax.random.fold_in(key, i)), np.float32)
+        place = {}
+        if position is not None:
+            some = position[start : start + batch_size]
+            place["position"] = np.pad(some, [(0, batch_size - real), (0, 0)], mode="edge")
+        maps = np.asarray(method(network, x, layer, chosen, jax.random.fold_in(key, i), **place), np.float32)
         if maps.shape != x.shape:
             raise ValueError(f"a method gave maps {maps.shape} of images {x.shape}")
         if not np.isfinite(maps).all():
@@ -190,6 +198,7 @@ def randomisation_test(
     seeds: Sequence[int] = (0,),
     batch_size: int = 32,
     n_bootstrap: int = 2000,
+    position: np.ndarray | None = None,
 ) -> list[Randomisation]:
     """The cascading randomisation test of every method.
 
@@ -201,11 +210,12 @@ def randomisation_test(
       network: the trained one.
       images: uint8 [n, h, w, c].
       methods: name -> method.
-      layer, index: what is explained, as for `run_method`; layer "aus" begins the cascade at the head.
+      layer, index: what is explained, as for `run_method`; the cascade begins there.
       subject: str [n].
       seeds: of the new weights, one cascade each.
       batch_size: images a step.
       n_bootstrap: resamples of the subjects.
+      position: as for `run_method`: the place in the trained network's map, kept when weights change.
     Returns:
       One Randomisation a method.
     Raises:
@@ -215,14 +225,18 @@ def randomisation_test(
     if not len(seeds) or not len(images):
         raise ValueError("randomisation_test needs at least one seed and one image")
     shape = images.shape[1:]
-    original = {m: run_method(f, network, images, layer, index, None, batch_size) for m, f in methods.items()}
+
+    def run(method, network):
+        return run_method(method, network, images, layer, index, None, batch_size, position)
+
+    original = {name: run(method, network) for name, method in methods.items()}
     names, alike = (), {name: [] for name in methods}  # alike: of each seed [l, 2, n]
     for seed in seeds:
         steps, rows = [], {name: [] for name in methods}
-        for step, other in cascade(network, seed, shape, layer if layer == HEAD else "logits"):
+        for step, other in cascade(network, seed, shape, layer):
             steps.append(step)
             for name, method in methods.items():
-                a, b = original[name], run_method(method, other, images, layer, index, None, batch_size)
+                a, b = original[name], run(method, other)
                 rows[name].append([spearman(np.abs(a), np.abs(b)), spearman(a, b)])
         names = tuple(steps)
         for name, values in rows.items():

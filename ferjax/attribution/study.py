@@ -21,21 +21,22 @@ from ferjax.attribution import (
     activations,
     causes,
     controls,
+    evidence,
     inputs,
     matching,
     measure,
     pictures,
-    randomise,
+    sides,
     tables,
+    units,
 )
 from ferjax.attribution.network import Network
 from ferjax.attribution.stages import Stages
-from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 
-STAGES = 4  # of the arrays that stages keep; raised when what one holds changes
-FEW = 1000  # permutations where the max-statistic decides, which is served by no more
-PERMUTATION_SECONDS = 240  # of one network: where attribute.permutations would take longer, fewer are drawn
+STAGES = 5  # of the arrays that stages keep; raised when what one holds changes
+PERMUTATION_SECONDS = 240  # of all pairs: where attribute.permutations would take longer, fewer are drawn
+RANDOM_CAUSES = 3  # random networks whose filters are ablated too
 
 
 def attribute(workdir: str, name: str = "", folder: str = "", overrides=()) -> tuple[pathlib.Path, int]:
@@ -84,9 +85,9 @@ def attribute(workdir: str, name: str = "", folder: str = "", overrides=()) -> t
                 f"config key attribute.top_n is {a.top_n}; {data['name']} has {len(taken.split)} inputs "
                 "(one a sequence); take fewer"
             )
-        network, step = load_network(workdir, trained, seen.train)
+        network, step = sides.load_network(workdir, trained, seen.train)
         study = Study(config, trained, workdir, out, taken, network, data)
-        status = study.train_controls()
+        study.sides, status = sides.trained(trained, workdir, a.seeds, a.shuffled)
         if status:
             return out, status
         study.run()
@@ -115,28 +116,6 @@ def of_set(trained: ConfigDict, name: str, folder: str, overrides) -> ConfigDict
     return config.lock()
 
 
-def load_network(workdir, config: ConfigDict, like) -> tuple[Network, int]:
-    """The best checkpoint of a training as a Network, and its step.
-
-    Args:
-      workdir: of the training.
-      config: of the training.
-      like: a Split with its classes and picture size.
-    """
-    model = fer_cnn.build(config.model, len(like.classes))
-    params, step = evaluate.load_weights(workdir, "best", model, like.image.shape[1:])
-    return Network(model, params, classes=tuple(like.classes), normalise=config.model.normalise), step
-
-
-@dataclasses.dataclass(eq=False)
-class Side:
-    """A control network: kind is random, shuffled or seed."""
-
-    kind: str
-    name: str
-    network: Network
-
-
 class Study:
     """The stages, and what they found (as attributes, in the order of `run`)."""
 
@@ -144,6 +123,7 @@ class Study:
         self.config, self.trained, self.workdir, self.out = config, trained, workdir, out
         self.inputs, self.network, self.data = taken, network, data
         self.notes: list[str] = []
+        self.sides: list[sides.Side] = []
         self.began = time.monotonic()
         self.device = jax.devices()[0].device_kind
         a = config.attribute
@@ -161,37 +141,6 @@ class Study:
             (taken.present, taken.emotion, taken.choose),
         )
 
-    def train_controls(self) -> int:
-        """Trains what attribute.seeds and attribute.shuffled ask for, each in a workdir of its own."""
-        from ferjax import train  # brings the whole training with it
-
-        a, self.sides = self.config.attribute, []
-        wanted = [("seed", i) for i in range(1, a.seeds + 1)] + [
-            ("shuffled", i) for i in range(1, a.shuffled + 1)
-        ]
-        for kind, i in wanted:
-            config = config_lib.from_json(config_lib.to_json(self.trained))
-            with config.unlocked():
-                if kind == "seed":
-                    config.seed = self.trained.seed + i
-                else:
-                    config.data.shuffle_labels = i
-                config.name = f"{self.trained.name} ({kind} {i})"
-            folder = self.workdir / "attribution" / "networks" / f"{kind}-{i}"
-            print(f"control {kind} {i}: {folder}", flush=True)
-            status = train.train(config.lock(), str(folder))
-            if status:
-                return status
-            like = arrays.load_parts(config.data).train
-            self.sides.append(Side(kind, f"{kind} {i}", load_network(folder, config, like)[0]))
-        if not a.seeds:
-            self.notes.append(
-                "No other seed was trained (attribute.seeds=0): which matches recur is not known."
-            )
-        if not a.shuffled:
-            self.notes.append("No network was trained on shuffled labels (attribute.shuffled=0).")
-        return 0
-
     def say(self, text: str) -> None:
         """A line of progress, with the seconds since the study began."""
         print(f"[{time.monotonic() - self.began:6.0f} s] {text}", flush=True)
@@ -204,25 +153,26 @@ class Study:
             f"{q} inputs of {len(self.inputs.split.subjects)} people, {u} action units, "
             f"layers {', '.join(self.layers)}"
         )
-        self.permutations = self._affordable()
+        if not a.seeds:
+            self.notes.append(
+                "No other seed was trained (attribute.seeds=0): which matches recur is not known."
+            )
+        if not a.shuffled:
+            self.notes.append("No network was trained on shuffled labels (attribute.shuffled=0).")
         self.found, self.acts = self._measure(
             "this network", self.network, a.bootstrap, self.out / "activations"
         )
-        sides = [
-            Side("random", f"random {i}", randomise.random_network(self.network, i))
-            for i in range(a.random_networks)
-        ]
-        self.sides = sides + self.sides
-        self.side_found = []
-        for side in self.sides:
-            self.side_found.append(self._measure(side.name, side.network, 0)[0])
-        self.limits = measure.thresholds(
-            [m for s, m in zip(self.sides, self.side_found, strict=True) if s.kind == "random"], self.layers
-        )
-        self.q = controls.benjamini_hochberg(self.found.tested.p)
-        self.adjusted, self.significant_by = controls.adjusted(self.found.tested, a.fdr)
+        self.sides = sides.random(self.network, a.random_networks) + self.sides
+        self.side_found = [self._measure(side.name, side.network, 0)[0] for side in self.sides]
+        self.random = [m for s, m in zip(self.sides, self.side_found, strict=True) if s.kind == "random"]
+        self.limits = measure.limits(self.found, self.random)
+        self.significant = self.found.significant(a.fdr)
         say("statistics of filters and units")
         self.pairs = self.stages.keep("pairs", self._pairs)
+        say("permutations of all pairs")
+        self.all_pairs = self._permute()
+        say("planted filters")
+        self.planted = self._planted()
         say("action-unit heads")
         self.head = self.stages.keep(
             "head", lambda: causes.fit(np.asarray(self.acts.features), self.inputs, a.bootstrap, seed)
@@ -232,9 +182,8 @@ class Study:
         say(f"gradient x activation of the heads, {len(half.images)} inputs of the measuring half")
         self.gradient = self.stages.keep("gradient", lambda: causes.gradients(headed, half, self.layers))
         say("ablation")
-        self.significant = self.found.significant(a.fdr)
         self.causal, self.groups = self._ablate(headed, half)
-        self._random_causes(half)
+        self.random_causes = self._random_causes(half)
         self._pixel_methods(headed)
         say("pictures")
         self.top = self.stages.keep(
@@ -245,93 +194,124 @@ class Study:
     def _pixel_methods(self, headed: Network) -> None:
         """Which pixel methods see the weights, and, where the answer is known, which ones find it."""
         a, n, seed = self.config.attribute, self.config.attribute.randomised_inputs, self.config.seed
-        self.randomised, self.truths = [], []
+        self.randomised, self.truths = {}, []
         if not n:
             self.notes.append("The pixel methods were not tested (attribute.randomised_inputs=0).")
             return
         self.say("randomisation of the pixel methods")
-        self.randomised = causes.randomisation(self.network, self.inputs, n, seed, a.bootstrap)
+        last = self.layers[-1]
+        self.randomised = {
+            "logits": causes.randomisation(self.network, self.inputs, n, seed, a.bootstrap),
+            last: causes.filter_randomisation(
+                self.network, self.inputs, self.acts, last, n, seed, a.bootstrap
+            ),
+        }
         if self.config.data.name == "facsynth":
             self.say("pixel methods where the answer is known")
+            features = np.asarray(self.acts.features)
             made = self.stages.keep("truth", lambda: {"json": json.dumps(files.plain(
-                causes.truths(headed, self.inputs, self.head, n, a.bootstrap)))})  # fmt: skip
+                causes.truths(headed, self.inputs, self.head, features, n, a.bootstrap)))})  # fmt: skip
             self.truths = json.loads(str(made["json"]))
 
     def _ablate(self, headed: Network, half: causes.Half):
         """Each filter alone, and each unit's filters of the last layer together."""
+        a = self.config.attribute
         try:
             pictures, rule = inputs.neutral_images(self.inputs, self.data)
         except BadInput as error:
             self.notes.append(f"No ablation: {error}.")
-            nothing = np.full(self.inputs.present.shape[1:], np.nan)
-            nothing = np.broadcast_to(nothing, (len(self.found.layer), len(nothing)))
-            return {"drop": nothing, "random_95": nothing}, []
+            return causes.compared(np.full(self.found.auc.shape, np.nan), self.acts, self.found, a.fdr), []
         self.notes.append(f"Ablated filters are replaced by their mean map over {rule}.")
         self.neutral_pictures = pictures[: causes.NEUTRALS]
         neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
-        single = self.stages.keep(
+        made = self.stages.keep(
             "ablation",
-            lambda: causes.single_ablations(headed, half, self.acts, neutral, self.found.active),
+            lambda: {"drop": causes.single_ablations(headed, half, self.acts, neutral)},
             activations.images_hash(self.neutral_pictures),
         )
+        single = causes.compared(made["drop"], self.acts, self.found, a.fdr)
         last = self.layers[-1]
         groups = causes.group_ablations(
             headed, half, self.acts, neutral[last], last,
             self.found.match.au, self.significant, self.found.active,
-            self.config.attribute.bootstrap, self.config.seed,
+            a.bootstrap, self.config.seed,
         )  # fmt: skip
         return single, groups
 
-    def _random_causes(self, half: causes.Half) -> None:
-        """The same of the first random network: how well heads read it, and what its matched filters do."""
-        side = next(i for i, s in enumerate(self.sides) if s.kind == "random")
-        network, found = self.sides[side].network, self.side_found[side]
-        i, a = self.inputs, self.config.attribute
+    def _random_causes(self, half: causes.Half) -> list[dict[str, np.ndarray]]:
+        """The same of some random networks: how well heads read them, and what their filters do.
 
-        def make():
+        Each {"auc" [u] of heads, "matched", "other" [stronger, comparable, all] of the
+        significant filters and of the rest}.
+        """
+        i, a, out = self.inputs, self.config.attribute, []
+        ablated = hasattr(self, "neutral_pictures")
+
+        def make(network, found):
             acts = activations.collect(network, i.split.image, self.layers, a.batch_size, progress=False)
             fitted = causes.fit(acts.features, i, 0, self.config.seed)
-            share = (0, 0)
-            if hasattr(self, "neutral_pictures"):
+            drop = np.full(found.auc.shape, np.nan)
+            if ablated:
                 headed = causes.with_head(network, fitted, i)
                 neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
-                single = causes.single_ablations(headed, half, acts, neutral, found.active)
-                share = causes.share_stronger(single, found.match.au, found.significant(a.fdr))
-            return {"auc": fitted["auc"], "share": np.array(share)}
+                drop = causes.single_ablations(headed, half, acts, neutral)
+            single, real = causes.compared(drop, acts, found, a.fdr), found.significant(a.fdr)
+            counts = {"matched": single.counts(real), "other": single.counts(found.active & ~real)}
+            return {"auc": fitted["auc"], **counts}
 
-        self.random_causes = self.stages.keep(
-            "random-causes", make, self.permutations, hasattr(self, "neutral_pictures")
-        )
+        for side, found in list(zip(self.sides, self.side_found, strict=True))[:RANDOM_CAUSES]:
+            if side.kind != "random":
+                break
+            name = f"causes-{side.name.replace(' ', '-')}"
+            out.append(self.stages.keep(name, lambda s=side, f=found: make(s.network, f), ablated))
+        return out
+
+    def _permute(self) -> controls.Permuted:
+        """Every pair of a filter and a unit over all inputs: for the table of pairs, not for verdicts."""
+        i, seed = self.inputs, self.config.seed
+        x, n = np.asarray(self.acts.maximum), self._affordable()
+
+        def make():
+            with tqdm(total=n, desc="permutations of all pairs", leave=False, disable=None) as bar:
+                tested = controls.permutation_test(
+                    x, i.present, i.subject, n, seed, progress=lambda done, total: bar.update(done - bar.n)
+                )
+            return {f.name: getattr(tested, f.name) for f in dataclasses.fields(tested)}
+
+        made = self.stages.keep("all-pairs", make, n)
+        return controls.Permuted(**{k: v.item() if v.ndim == 0 else v for k, v in made.items()})
+
+    def _planted(self) -> list[dict]:
+        a = self.config.attribute
+
+        def make():
+            return {"json": json.dumps(evidence.on_planted(
+                self.inputs, self.random, self.layers[-1], least=self.least, bootstrap=a.bootstrap,
+                permutations=a.permutations, level=a.fdr, seed=self.config.seed,
+            ))}  # fmt: skip
+
+        return json.loads(str(self.stages.keep("planted", make, a.random_networks)["json"]))
 
     def _affordable(self) -> int:
         """attribute.permutations, or as many as the time allows, which is then noted."""
         a, i = self.config.attribute, self.inputs
-        filters = sum(
-            shape[2] for name, shape in activations.map_layers(self.network, i.split.image.shape[1:]).items()
-            if name in self.layers
-        )  # fmt: skip
-        noise = np.random.default_rng(0).random((len(i.present), filters), np.float32)
-        cost = controls.seconds_per_permutation(noise, i.present, i.subject)
-        most = int(PERMUTATION_SECONDS / max(cost, 1e-9))
+        cost = controls.seconds_per_permutation(np.asarray(self.acts.maximum), i.present, i.subject)
+        most = max(int(PERMUTATION_SECONDS / max(cost, 1e-9)), 200)
         if a.permutations <= most:
             return a.permutations
-        if most < filters * i.present.shape[1] / a.fdr:  # for a single link to pass Benjamini-Hochberg
-            most = min(max(most, 200), FEW)
         self.notes.append(
-            f"{most:,} permutations instead of {a.permutations:,}, which would take over "
-            f"{PERMUTATION_SECONDS // 60} minutes a network with {len(i.present):,} inputs. Where they are "
-            "too few for Benjamini-Hochberg, the max-statistic (p_max) decides."
+            f"The table of pairs stands on {most:,} permutations instead of {a.permutations:,}, which would "
+            f"take over {PERMUTATION_SECONDS // 60} minutes with {len(i.present):,} inputs."
         )
-        return min(a.permutations, most)
+        return most
 
     def _measure(self, name: str, network: Network, bootstrap: int, folder=None):
         a = self.config.attribute
         kept: dict = {}
 
         def make():
-            with tqdm(
-                total=self.permutations, desc=f"{name}: permutations", leave=False, disable=None
-            ) as bar:
+            total = min(a.permutations, measure.TESTED)
+            with tqdm(total=total, desc=f"{name}: permutations", leave=False, disable=None) as bar:
                 found, acts = measure.measure(
                     network,
                     self.inputs,
@@ -339,7 +319,7 @@ class Study:
                     top_n=a.top_n,
                     least=self.least,
                     bootstrap=bootstrap,
-                    permutations=self.permutations,
+                    permutations=a.permutations,
                     seed=self.config.seed,
                     batch_size=a.batch_size,
                     folder=folder,
@@ -349,7 +329,7 @@ class Study:
             return measure.to_arrays(found)
 
         stage = "network-" + activations.network_hash(network)[:12]
-        found = measure.of_arrays(self.stages.keep(stage, make, self.least, bootstrap, self.permutations))
+        found = measure.of_arrays(self.stages.keep(stage, make, self.least, bootstrap))
         if folder is not None and "acts" not in kept:
             kept["acts"] = activations.collect(
                 network, self.inputs.split.image, self.layers, a.batch_size, folder
@@ -359,8 +339,6 @@ class Study:
 
     def _pairs(self) -> dict[str, np.ndarray]:
         """Every measure of every filter and unit, [j, u]: over all inputs, but `d` on the measuring half."""
-        from ferjax.attribution import units
-
         a, i = self.config.attribute, self.inputs
         x = np.asarray(self.acts.maximum)
         within = np.where(i.emotion < 0, -1, i.emotion)
@@ -373,7 +351,6 @@ class Study:
         emotion, _, emotion_auc = matching.emotion_preference(x, i.emotion, i.choose, classes, self.least)
         return {
             "p_top_n": share,
-            "auc": units.auc(x, i.present),
             "auc_low": low.reshape(shape),
             "auc_high": high.reshape(shape),
             "ap": units.average_precision(x, i.present),

@@ -32,6 +32,7 @@ __all__ = [
     "best_unit",
     "by_sequence",
     "effect_size",
+    "implied",
     "kl_divergence",
     "mutual_information",
     "outside_auc",
@@ -88,13 +89,15 @@ def aus_by_sequence(codes, sequence, threshold: int = 1) -> tuple[np.ndarray, np
     return np.where((seen < 1) & in_doubt, labels.AU_UNKNOWN, seen).astype(np.int8), first
 
 
-def testable(aus, au_names, least: int) -> tuple[np.ndarray, list[dict]]:
+def testable(aus, au_names, least: int, choose=None) -> tuple[np.ndarray, list[dict]]:
     """Units with enough inputs to say anything about, and why the others are left out.
 
     Args:
       aus: [q, u] in {1, 0, -1}.
       au_names: u names.
       least: inputs a unit must be present in, and be absent from.
+      choose: bool [q], one half of the inputs; in each half a unit needs least // 2, at least 1. None: no
+        halves.
     Returns:
       bool [u], and a dict {"name", "present", "why"} for each unit that is left out.
     Raises:
@@ -107,21 +110,28 @@ def testable(aus, au_names, least: int) -> tuple[np.ndarray, list[dict]]:
             "the data set has no action unit labels, which matching filters to units needs; "
             "take one that has, such as facsynth"
         )
+    sides = [] if choose is None else [aus[np.asarray(choose, bool)], aus[~np.asarray(choose, bool)]]
+    few = np.zeros(aus.shape[1], bool)
+    for side in sides:
+        few |= np.minimum((side == 1).sum(0), (side == 0).sum(0)) < max(1, least // 2)
     left_out = []
-    for name, ones, zeros in zip(au_names, present, absent, strict=True):
+    for name, ones, zeros, uneven in zip(au_names, present, absent, few, strict=True):
         if not ones + zeros:
             why = "not coded in any input"
         elif ones < least:
             why = f"seen in fewer than {least} inputs"
         elif zeros < least:
             why = f"absent from fewer than {least} inputs"
+        elif uneven:
+            why = f"seen in, or absent from, fewer than {max(1, least // 2)} inputs of one half of the people"
         else:
             continue
         left_out.append({"name": str(name), "present": int(ones), "why": why})
-    keep = (present >= least) & (absent >= least)
+    keep = (present >= least) & (absent >= least) & ~few
     if not keep.any():
         raise BadInput(
-            f"no action unit is both present in and absent from {least} inputs or more (the most frequent, "
+            f"no action unit is both present in and absent from {least} inputs or more"
+            f"{', and half as many of each half of the people' if sides else ''} (the most frequent, "
             f"{au_names[int(present.argmax())]}, is present in {present.max()} of {len(aus)}); "
             "lower `least` or take a larger set"
         )
@@ -343,6 +353,22 @@ def together(aus, least_jaccard: float = 0.8) -> list[tuple[int, ...]]:
         group = np.where(linked, group, aus.shape[1]).min(1, initial=aus.shape[1])
         group = np.where(group == aus.shape[1], np.arange(aus.shape[1]), group)
     return [tuple(int(o) for o in np.flatnonzero(group == g) if o != i) for i, g in enumerate(group)]
+
+
+def implied(aus, least: float = 0.8) -> list[tuple[int, ...]]:
+    """Units that nearly always come with a unit, whether or not it comes with them.
+
+    Args:
+      aus: [q, u] in {1, 0, -1}.
+      least: share of the inputs with the unit (where the other is known) that show the other.
+    Returns:
+      For each unit the others, ascending; empty for most.
+    """
+    aus = np.asarray(aus)
+    present, known = (aus == 1).astype(np.float64), (aus >= 0).astype(np.float64)
+    both, mine = present.T @ present, present.T @ known  # [unit, other]
+    linked = (both >= least * mine) & (both > 0)
+    return [tuple(int(o) for o in np.flatnonzero(row) if o != i) for i, row in enumerate(linked)]
 
 
 def _sequences(values, sequence) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

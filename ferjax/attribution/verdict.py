@@ -13,7 +13,8 @@ import math
 
 from data_pipelines import labels
 
-CODES = ("inactive", "no match", "chance", "emotion filter", "AU filter", "unclear")
+AS_RANDOM = "as in random networks"
+CODES = ("inactive", "no match", AS_RANDOM, "emotion filter", "AU filter", "unclear")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +24,16 @@ class Evidence:
     Attributes:
       active: above zero for some input.
       au: name of the matched unit; "" where none could be chosen.
-      corrected: p-value of filter and unit over all inputs (permutations within subjects) that allows for the
-        number of pairs; corrected_by: "q" (Benjamini-Hochberg) or "p_max" (max-statistic).
+      corrected: p-value of filter and unit on the measuring half (permutations within subjects) that allows
+        for the number of filters; corrected_by: "q" (Benjamini-Hochberg) or "p_max" (max-statistic).
       auc, auc_low, auc_high: on the measuring half.
-      random: 95th percentile of the AUC of matches in this layer of networks with random weights.
+      random: 95th percentile of the AUC of matches in this layer, with this unit, of networks with random
+        weights.
       within, within_low, within_high, random_within: the same among inputs of one emotion.
-      outside, outside_low, outside_high, random_outside: the same among inputs without an emotion label.
-      together: units that nearly always come with `au`.
+      within_present, within_absent: inputs with and without the unit that it rests on.
+      outside and the like: the same among inputs without an emotion label.
+      together: units that nearly always come with `au`, and it with them; implied: those that nearly always
+        come with it, but not it with them.
       emotion: the class the filter prefers, "" where none could be chosen.
       emotion_auc: its AUC on the measuring half.
       fdr: a link is significant when `corrected` is below this.
@@ -47,11 +51,16 @@ class Evidence:
     within_low: float = math.nan
     within_high: float = math.nan
     random_within: float = math.nan
+    within_present: int = 0
+    within_absent: int = 0
     outside: float = math.nan
     outside_low: float = math.nan
     outside_high: float = math.nan
     random_outside: float = math.nan
+    outside_present: int = 0
+    outside_absent: int = 0
     together: tuple[str, ...] = ()
+    implied: tuple[str, ...] = ()
     emotion: str = ""
     emotion_auc: float = math.nan
     fdr: float = 0.05
@@ -88,11 +97,11 @@ class Verdict:
 def verdict(e: Evidence) -> Verdict:
     """The verdict on one filter.
 
-    `inactive`; else `no match` unless significant; else `chance` unless above the random networks; else, by
+    `inactive`; else `no match` unless significant; else `as in random networks` unless above those; else, by
     what holds within and outside emotion: both `AU filter`; `emotion filter` where the link vanishes within
-    emotion (its interval there reaches 0.5, and ends below the AUC over all) and outside does not hold, or
-    is not known; anything else `unclear`: too few pictures to tell, not known within or outside, or the two
-    contradict each other.
+    emotion (its interval there reaches 0.5, and ends below the AUC over all), whatever it does outside, where
+    a face may show an emotion that nobody labelled; anything else `unclear`: too few pictures to tell, not
+    known within or outside, or no more than random networks reach there.
     """
     if not e.active:
         return Verdict("inactive", "It responds to none of these pictures: nothing can be said about it.")
@@ -117,53 +126,75 @@ def verdict(e: Evidence) -> Verdict:
     pairs = _pairs(e.auc, e.auc_low, e.auc_high)
     link = f"In {pairs} it responds more to a picture with {name} than to one without"
     if e.together:
-        link += f" (hardly to be told from {' and '.join(e.together)} here)"
+        link += f" (hardly to be told from {_list(e.together)} here)"
+    if e.implied:
+        link += f" (pictures with {e.au} nearly always show {_list(e.implied)} too)"
     if e.holds is None:
         return Verdict("unclear", f"{link}, but no network that learned nothing was tried for comparison.")
     if not e.holds:
         return Verdict(
-            "chance",
-            f"{link}, but of the filters of networks that learned nothing 5 % reach {_share(e.random)} or "
-            "more: learning need not be the reason.",
+            AS_RANDOM,
+            f"{link}, but of the filters that prefer it in networks that learned nothing 5 % reach "
+            f"{_share(e.random)} or more: learning need not be the reason.",
         )
     return Verdict(*_controlled(e, link, name))
 
 
 def _controlled(e: Evidence, link: str, name: str) -> tuple[str, str]:
-    same = f"among pictures of the same emotion ({_brief(e.within, e.within_low, e.within_high)})"
-    free = f"in pictures without an emotion label ({_brief(e.outside, e.outside_low, e.outside_high)})"
+    counts = e.within_present, e.within_absent
+    same = f"among pictures of the same emotion ({_brief(e.within, e.within_low, e.within_high, *counts)})"
+    counts = e.outside_present, e.outside_absent
+    free = (
+        f"in pictures without an emotion label ({_brief(e.outside, e.outside_low, e.outside_high, *counts)})"
+    )
     within, outside = e.holds_within, e.holds_outside
     if within and outside:
         return "AU filter", (
             f"{link}, also {same} and {free}, each more than in networks that learned nothing; "
             "whether the network relies on it is not shown by this."
         )
-    if within is False and not outside:
-        tail = f", nor {free}" if outside is False else " (without an emotion label not measurable)"
-        follows = e.emotion if e.emotion and e.emotion_auc > 0.5 else "the emotion"
-        if e.within_low > 0.5:
-            return "unclear", (
-                f"{link}, also {same}, but there no more than filters of networks that learned nothing reach "
-                f"({_share(e.random_within)}){tail}."
-            )
-        words = f"{link}, but not reliably {same}{tail}"
-        if e.within_high >= e.auc:
-            return "unclear", f"{words}: too few pictures to tell whether it follows the unit or {follows}."
-        return "emotion filter", f"{words}: it may follow {follows} rather than the unit."
+    if within is False:
+        return _vanished(e, link, same, free)
     if within is None and outside is None:
         words = (
             f"{link}, but it could be measured neither among pictures of the same emotion nor in pictures "
             f"without an emotion label: {name} and the emotion cannot be told apart here."
         )
     elif within is None:
-        also = "also" if outside else "but not reliably"
-        words = f"{link}, {also} {free}; among pictures of the same emotion it could not be measured."
+        words = f"{link}, {_elsewhere(e, free)}; among pictures of the same emotion it could not be measured."
     elif outside is None:
         words = f"{link}, also {same}; in pictures without an emotion label it could not be measured."
     else:
-        yes, no = (same, free) if within else (free, same)
-        words = f"{link}, also {yes}, but not reliably {no}: the two disagree."
+        words = f"{link}, also {same}, {_elsewhere(e, free)}."
     return "unclear", words
+
+
+def _vanished(e: Evidence, link: str, same: str, free: str) -> tuple[str, str]:
+    """Of a link that does not hold within emotion."""
+    outside = e.holds_outside
+    where = _elsewhere(e, free).removeprefix("but ")
+    if outside is None:
+        where = "without an emotion label not measurable"
+    if e.within_low > 0.5:
+        return "unclear", (
+            f"{link}, also {same}, but there no more than filters of networks that learned nothing reach "
+            f"({_share(e.random_within)}); {where}."
+        )
+    follows = e.emotion if e.emotion and e.emotion_auc > 0.5 else "the emotion"
+    words = f"{link}, but not reliably {same}; {where}"
+    if e.within_high >= e.auc:
+        return "unclear", f"{words}: too few pictures to tell whether it follows the unit or {follows}."
+    unlabelled = ", which a face may also show where nobody labelled it" if outside else ""
+    return "emotion filter", f"{words}: it may follow {follows} rather than the unit{unlabelled}."
+
+
+def _elsewhere(e: Evidence, free: str) -> str:
+    """What is found in pictures without an emotion label, where it could be measured."""
+    if e.holds_outside:
+        return f"also {free}"
+    if e.outside_low > 0.5:
+        return f"but {free} no more than in networks that learned nothing ({_share(e.random_outside)})"
+    return f"but not reliably {free}"
 
 
 def _holds(effect: float, low: float, random: float) -> bool | None:
@@ -188,7 +219,10 @@ def _share(auc: float) -> str:
     return f"{100 * auc:.0f} of 100"
 
 
-def _brief(value: float, low: float, high: float) -> str:
-    if math.isnan(low):
-        return f"{100 * value:.0f}, no interval"
-    return f"{100 * value:.0f}, {100 * low:.0f} to {100 * high:.0f}"
+def _brief(value: float, low: float, high: float, present: int, absent: int) -> str:
+    interval = "no interval" if math.isnan(low) else f"{100 * low:.0f} to {100 * high:.0f}"
+    return f"{100 * value:.0f}, {interval}; {present} with it, {absent} without"
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -203,9 +203,11 @@
 
   const WIDE = 140, at = (auc) => 6 + auc * (WIDE - 12);
 
-  function bar(auc, low, high, top) {
+  function bar(auc, low, high, [least, most]) {
     const out = element("svg", { viewBox: `0 0 ${WIDE} 17`, "aria-hidden": "true" });
-    if (top > 0.5) out.append(element("rect", { class: "band", x: at(0.5), y: 0, width: at(top) - at(0.5), height: 17 }));
+    if (least !== null && most !== null) {
+      out.append(element("rect", { class: "band", x: at(least), y: 0, width: at(most) - at(least), height: 17 }));
+    }
     out.append(element("line", { class: "half", x1: at(0.5), x2: at(0.5), y1: 0, y2: 17 }));
     if (auc === null) return out;
     const [x, width] = [Math.min(at(auc), at(0.5)), Math.abs(at(auc) - at(0.5))];
@@ -240,12 +242,13 @@
       const [name, facs] = data.aus[pair[0]], value = (key) => pair[column[key]];
       const line = element("tr", name === filter.au ? { class: "matched" } : {},
         element("th", { scope: "row", title: `${name} ${facs}` }, element("b", {}, name), ` ${facs}`),
-        element("td", {}, bar(value("auc"), value("auc_low"), value("auc_high"), filter.null)));
+        element("td", {}, bar(value("auc"), value("auc_low"), value("auc_high"), filter.null[pair[0]])));
       for (const [key, , text] of numbers) line.append(element("td", wide(key), text(value(key))));
       return line;
     });
     const words = "Effect (ROC AUC) for every action unit over all inputs, with its interval. "
-      + (filter.null === null ? "" : `Grey: what random networks reach (95th percentile ${share(filter.null)}). `)
+      + (filter.null.some(([low]) => low !== null)
+        ? "Grey: where 95 % of the random networks' filters of this layer lie. " : "")
       + "P: share of the top inputs with it. ";
     const more = "grad: gradient x activation of the AU's logit, AU present (+) and absent (−).";
     return [element("p", { class: "soft" }, words, element("span", { class: "wide" }, more)),

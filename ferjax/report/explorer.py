@@ -23,19 +23,23 @@ GLOSSARY = {
     "Effect": "ROC AUC: probability that an input with the action unit (AU) excites the filter more than one "
     "without it. 0.5 is chance, 1 is perfect. The AU is matched on one half of the subjects, the effect "
     "measured on the other half.",
-    "Random networks": "the same network with random weights, never trained. Their 95th percentile of effect "
-    "is what a filter must exceed.",
+    "Random networks": "the same network with random weights, never trained. A filter must exceed the 95th "
+    "percentile of effect of their filters in the same layer that are matched to the same AU (of all in the "
+    "layer, where fewer than 20 are). A random network is judged by the others.",
     "Within emotion": "the effect among inputs of one and the same emotion, so that it cannot come from the "
     "emotion label. A filter that passes overall but not here is called an emotion filter.",
     "Outside emotion": "the effect on inputs that belong to no emotion class.",
-    "p, q, p_max": "permutation test of the effect; q, its false discovery rate over all filters (Benjamini "
-    "& Hochberg 1995); p_max, the max-statistic's p, which holds for all filters at once and decides where "
-    "there are too few permutations for q (the settings name the one in use).",
+    "p, q, p_max": "permutation test of the effect on the measuring half, AU codes exchanged between the "
+    "inputs of one person; q, its false discovery rate over all filters (Benjamini & Hochberg 1995); p_max, "
+    "the max-statistic's p, which holds for all filters at once and decides where there are too few "
+    "permutations for q (the settings name the one in use). In the bars of one filter, p and q are of all "
+    "inputs and allow for all pairs of a filter and an AU.",
     "P[j,u]": "Breuer & Kimmel 2017: share of the filter's top inputs that show the AU; they reject a filter "
     "below 1.",
     "AP": "average precision; chance is the share of inputs with the AU.",
-    "Ablation": "the matched filters are set to their mean on neutral faces; how far the AU's logit falls, "
-    "beside random filters of the same layers.",
+    "Ablation": "filters are set to their mean on neutral faces; how far the AU's logit falls, beside others "
+    "of the same layer that answer about as strongly (half to double, on average) and are not matched to the "
+    "AU. A filter without an effect exceeds all of 20 such filters once in 21 times.",
     "AU head": "a linear read-out of the AU from the network, on subjects it was not fitted on.",
     "Guided, deconvnet": "guided backpropagation (Springenberg et al. 2015) and deconvnet (Zeiler & Fergus "
     "2014): pixels that raise the filter's activation. Mid-grey is zero; each picture has its own scale.",
@@ -167,7 +171,7 @@ def _headline(a: Attribution) -> str:
     if p.get("rejected") is not None and p.get("active") is not None:
         theirs = ""
         if p.get("paper_rejected") is not None and p.get("paper_active") is not None:
-            theirs = f" (paper: {p['paper_rejected']:.0f} of {p['paper_active']:.0f})"
+            theirs = f" (paper, as commonly quoted: {p['paper_rejected']:.0f} of {p['paper_active']:.0f})"
         layer = f" of {s['paper'].get('layer')}" if s["paper"].get("layer") else ""
         cards += _card(
             "Paper's rule rejects",
@@ -206,7 +210,7 @@ def _against_random(summary: Mapping, both: float) -> str:
             if both == 0:
                 return f"Random networks, treated alike, give {span}."
             if both > high:
-                return f"Random networks, treated alike, give {span}."
+                return f"Random networks, treated alike, give {span}{_least_p(control)}."
             return (
                 f"Random networks, treated alike, give {span}: <b>this count is no evidence</b> that "
                 "training made them."
@@ -234,19 +238,31 @@ def _inputs(summary: Mapping) -> str:
     return out
 
 
+def _least_p(control: Mapping) -> str:
+    """How much it can mean to exceed every network of a control."""
+    n = number(control.get("networks"))
+    if not n:
+        return ""
+    return f"; to exceed all of {n:,.0f} by chance has a probability of 1 in {n + 1:,.0f}, and no less"
+
+
 def _causes(summary: Mapping) -> str:
     """Of the matched filters, how many the AU's logit needs; "" where the summary does not say."""
     found = summary.get("causes")
-    c = {k: number(v) for k, v in found.items()} if isinstance(found, dict) else {}
-    if c.get("stronger") is None or not c.get("tested"):
+    c = {k: v for k, v in found.items() if isinstance(v, list)} if isinstance(found, dict) else {}
+    kinds = {"matched": "significant filters", "other": "others"}
+    kinds |= {"random_matched": "significant ones of random networks", "random_other": "their others"}
+    words = []
+    for key, title in kinds.items():
+        stronger, comparable, _ = triple(c.get(key))
+        if stronger is not None and comparable:
+            words.append(f"{stronger:,.0f} of {comparable:,.0f} {title}")
+    if not words:
         return ""
-    out = (
-        f"{c['stronger']:,.0f} of {c['tested']:,.0f} significant filters lower their AU's logit, when set to "
+    return (
+        f"{', '.join(words)} lower their AU's logit, when set to neutral, more than any of 20 filters of "
+        "alike activation does (of those that have so many)"
     )
-    out += "neutral, more than filters of alike activation do"
-    if c.get("random_stronger") is not None and c.get("random_tested"):
-        out += f"; in a random network {c['random_stronger']:,.0f} of {c['random_tested']:,.0f}"
-    return out
 
 
 def _settings(summary: Mapping) -> str:
@@ -255,7 +271,8 @@ def _settings(summary: Mapping) -> str:
         "top_n": "Top inputs of a filter",
         "threshold": "AU counts as present from intensity",
         "least": "Least inputs with an AU",
-        "permutations": "Permutations",
+        "permutations": "Permutations of a match",
+        "permutations_of_pairs": "Permutations of all pairs",
         "smallest_p": "Smallest p attainable",
         "fdr": "Level of significance",
         "significant_by": "Significant by",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 
 from ferjax.report import charts, parts
-from ferjax.report.explorer_data import number, texts, triple
+from ferjax.report.explorer_data import SURVIVES, number, texts, triple
 from ferjax.report.explorer_filters import share
 
 _BLIND, _SEES = 0.5, 0.25  # rank correlation after all weights are random: what counts as nearly the same
@@ -45,12 +45,13 @@ def controls(summary: Mapping) -> str:
     caption = (
         "Filters that pass, of this network and of its controls; below each number its range over networks. "
         "Random weights and shuffled labels show what comes without learning expressions; other seeds "
-        f"should give as many. Marks run from 0 to {count(most)}; those of the median effect and of "
-        "recurring matches from 0 to 1."
+        f"should give as many. Marks run from 0 to {count(most)}; those of the median effect and of shared "
+        "matches from 0 to 1. Shared: of the significant matches of either network, counted by layer and AU, "
+        "the share that both have."
     )
-    head = ["Network", "Networks", *titles.values(), "Recurring matches"]
+    head = ["Network", "Networks", *titles.values(), "Shared matches"]
     out = parts.table(caption, head, rows, "controls")
-    return out + _layers(summary)
+    return out + planted(summary) + _layers(summary)
 
 
 def _control(value, low, high, most, text) -> str:
@@ -75,19 +76,38 @@ def _layers(summary: Mapping) -> str:
         cells += f"<td>{escape(size)}</td>"
         v = number(layer.get("receptive_field"))
         cells += f"<td>{'' if v is None else f'{v:.0f} px'}</td>"
-        cells += "".join(
-            f"<td>{share(number(layer.get(key)))}</td>"
-            for key in ("random_95", "random_95_within", "random_95_outside")
-        )
         rows.append(cells)
     if not rows:
         return parts.missing("summary.json holds no layers.")
-    head = ["Layer", "Filters", "Active", "Map", "Receptive field", "Random 95 %", "within", "outside"]
+    head = ["Layer", "Filters", "Active", "Map", "Receptive field"]
+    return parts.table("The layers.", head, rows)
+
+
+def planted(summary: Mapping) -> str:
+    """What is said of filters whose making is known, on this set; "" where none were tried."""
+    rows = [p for p in summary["planted"] if p.get("planted") and p.get("fires_on")]
+    if not rows:
+        return ""
+    kinds = list(dict.fromkeys(str(p["fires_on"]) for p in rows))
+    body = []
+    for au in dict.fromkeys(str(p["planted"]) for p in rows):
+        cells = f"<th scope='row'>{escape(au)}</th>"
+        for kind in kinds:
+            said = next((p for p in rows if p["planted"] == au and p["fires_on"] == kind), {})
+            verdict, of = str(said.get("verdict") or ""), str(said.get("au") or "")
+            right = verdict == SURVIVES and of == au and kind == kinds[0]
+            words = verdict + (f" ({of})" if verdict == SURVIVES and of != au else "")
+            label = f" <small>{escape(str(said.get('emotion') or ''))}</small>" if kind == kinds[-1] else ""
+            cells += f'<td class="left">{f"<b>{escape(words)}</b>" if right else escape(words)}{label}</td>'
+        body.append(cells)
     caption = (
-        "The layers, and the 95th percentile of effect that random networks reach in each: a filter must "
-        "exceed it."
+        "What this set can show: filters made to fire on an AU alone, on who it is, or on the emotion label "
+        "that goes most with the AU, treated like the network's own. Where a filter made of the AU is not "
+        "called an AU filter, the set has too few pictures to tell, and no count above can speak of that AU."
     )
-    return parts.table(caption, head, rows)
+    return "<h3>Filters whose making is known</h3>" + parts.table(
+        caption, ["AU", *(f"Fires on {kind}" for kind in kinds)], body, "planted"
+    )
 
 
 def randomisation(summary: Mapping) -> str:
@@ -95,6 +115,14 @@ def randomisation(summary: Mapping) -> str:
     methods = [m for m in summary["randomisation"] if texts(m.get("layers"))]
     if not methods:
         return parts.missing("summary.json holds no randomisation test of the pictures.")
+    out = ""
+    for of in dict.fromkeys(str(m.get("of") or "logits") for m in methods):
+        out += _randomisation(of, [m for m in methods if str(m.get("of") or "logits") == of])
+    return out
+
+
+def _randomisation(of: str, methods: list[Mapping]) -> str:
+    """The test of the pictures of a class's logit, or of a layer's filters."""
     layers = list(dict.fromkeys(layer for m in methods for layer in texts(m["layers"])))
     rows, last = [], {}
     for m in methods:
@@ -111,13 +139,14 @@ def randomisation(summary: Mapping) -> str:
             cells += f'<td{css} style="--share:{heat:.3f}">{value:.2f}{small_text}</td>'
         rows.append(cells)
         last[str(m.get("method"))] = found.get(layers[-1], (None,))[0]
+    what = "the class that the network names" if of == "logits" else f"a filter of {escape(of)}"
     caption = (
-        "Rank correlation (Spearman) of a method's picture with its picture after the weights were made "
-        "random from the output down to the layer named (Adebayo et al. 2018). Near 1: the picture does not "
-        "depend on these weights."
+        f"Pictures of {what}: rank correlation (Spearman) of a method's picture with its picture after the "
+        "weights were made random from there down to the layer named (Adebayo et al. 2018). Near 1: the "
+        "picture does not depend on these weights."
     )
     table = parts.table(caption, ["Method", *layers], rows, "confusion")
-    return f"{_verdict_on_guided(last)}{table}"
+    return f"{_verdict_on_guided(last, of)}{table}"
 
 
 def truth(summary: Mapping) -> str:
@@ -172,13 +201,14 @@ def _triples(m: Mapping) -> list[tuple]:
     return [(number(v), at(low, i), at(high, i)) for i, v in enumerate(values)]
 
 
-def _verdict_on_guided(last: Mapping[str, float | None]) -> str:
+def _verdict_on_guided(last: Mapping[str, float | None], of: str) -> str:
     """What the numbers say of guided backpropagation, where they say something."""
     guided = next((v for m, v in last.items() if m.lower().startswith("guided") and v is not None), None)
     plain = next((v for m, v in last.items() if m.lower() == "gradient" and v is not None), None)
     if guided is None or plain is None:
         return ""
-    numbers = f"with all weights random its pictures still correlate {guided:.2f} with the true ones"
+    whose = "of classes" if of == "logits" else "of filters"
+    numbers = f"with all weights random its pictures {whose} still correlate {guided:.2f} with the true ones"
     if guided >= _BLIND and plain <= _SEES:
         return (
             f"<p><b>Guided backpropagation shows much of the input whatever the weights</b>: {numbers}, "

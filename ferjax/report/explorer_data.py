@@ -17,22 +17,31 @@ from data_pipelines import BadInput, labels
 from data_pipelines.split import DAMAGED
 from ferjax import files
 
-SCHEMA = "ferjax/attribution/1"
+SCHEMA = "ferjax/attribution/2"
 SURVIVES = "AU filter"
-VERDICTS = (SURVIVES, "unclear", "emotion filter", "chance", "no match", "inactive")  # best first
+VERDICTS = (
+    SURVIVES,
+    "unclear",
+    "emotion filter",
+    "as in random networks",
+    "no match",
+    "inactive",
+)  # best first
 
 _SECTIONS = {
     **dict.fromkeys(("counts", "settings", "headline", "paper", "versions"), dict),
     **dict.fromkeys(("aus", "left_out", "layers", "controls", "randomisation"), list),
-    **dict.fromkeys(("truth", "heads", "ablation"), list),
+    **dict.fromkeys(("truth", "planted", "heads", "ablation"), list),
     "notes": list,
 }
-_TEXTS = ("au", "together", "au_top_n", "emotion", "verdict", "words")
+_TEXTS = ("au", "together", "implied", "au_top_n", "emotion", "verdict", "words")
 _NUMBERS = (
     *("active", "p_top_n", "rejected", "auc_choose", "auc", "auc_low", "auc_high", "d", "ap"),
     *("present", "absent", "p", "q", "p_max", "auc_within", "within_low", "within_high"),
-    *("auc_outside", "outside_low", "outside_high", "emotion_auc", "grad_present", "grad_absent"),
-    *("ablation_drop", "ablation_random_95"),
+    *("within_present", "within_absent", "auc_outside", "outside_low", "outside_high"),
+    *("outside_present", "outside_absent", "random_95", "random_95_within", "random_95_outside"),
+    *("emotion_auc", "grad_present", "grad_absent"),
+    *("ablation_drop", "ablation_limit", "ablation_share", "ablation_others"),
 )
 PAIR_NUMBERS = (
     *("present", "p_top_n", "auc", "auc_low", "auc_high", "ap", "p", "q", "auc_within", "auc_outside"),
@@ -74,7 +83,8 @@ class Attribution:
       summary: summary.json, every section there and of its type, entries of lists objects.
       filters: rows of filters.csv with "key" ("block3/relu:17"), texts and numbers.
       pairs: key -> {"AU12": numbers of pairs.csv}.
-      aus: name -> {"name", "facs", "present", "known", "together_with"}, those of the summary first.
+      aus: name -> {"name", "facs", "present", "known", "together_with", "comes_with"}; those of the summary
+        come first.
       top: pictures, or None.
       problems: file -> what is wrong with it, in words.
     """
@@ -198,10 +208,12 @@ def _aus(summary: dict, matched: list[str]) -> dict[str, dict]:
             "present": number(entry.get("present")),
             "known": number(entry.get("known")),
             "together_with": texts(entry.get("together_with")),
+            "comes_with": texts(entry.get("comes_with")),
         }
     for name in sorted(set(matched) - set(out)):
         facs = labels.FACS_NAMES.get(name, "")
-        out[name] = {"name": name, "facs": facs, "present": None, "known": None, "together_with": []}
+        out[name] = {"name": name, "facs": facs, "present": None, "known": None}
+        out[name] |= {"together_with": [], "comes_with": []}
     out.pop("", None)
     return out
 

@@ -6,7 +6,7 @@ from html import escape
 from urllib.parse import quote
 
 from ferjax.report import explorer_pictures, parts
-from ferjax.report.explorer_data import PAIR_NUMBERS, SURVIVES, VERDICTS, Attribution, number, texts
+from ferjax.report.explorer_data import PAIR_NUMBERS, SURVIVES, VERDICTS, Attribution, number, texts, triple
 from ferjax.report.explorer_face import PLACES, face
 
 CORRECTIONS = {
@@ -62,13 +62,15 @@ def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mappi
     facts = {"Seen in": f"{_of(au)} inputs"}
     if au["together_with"]:
         facts["Nearly always with"] = escape(", ".join(au["together_with"]))
+    if au["comes_with"]:
+        facts["Nearly always shown with it"] = escape(", ".join(au["comes_with"]))
     auc = number(head.get("auc"))
     if auc is None:
         facts["AU head"] = "none was measured"
     else:
         words = f"ROC AUC {share(auc)}{between(head.get('low'), head.get('high'))}"
         random = number(head.get("random_auc"))
-        facts["AU head"] = words + (f"; on a random network {share(random)}" if random is not None else "")
+        facts["AU head"] = words + (f"; on random networks {share(random)}" if random is not None else "")
     facts["Ablation"] = _ablation(cut)
     chips = ""
     for verdict in (*VERDICTS[:4], *sorted({f["verdict"] for f in matched} - set(VERDICTS))):
@@ -119,7 +121,11 @@ def _ablation(cut: Mapping) -> str:
     if others is not None:
         out += f"; the other AUs by {number_text(others)}"
     if isinstance(cut.get("stronger"), bool):
-        out += ": <b>stronger</b> than chance" if cut["stronger"] else ": <b>not stronger</b> than chance"
+        out += f": <b>{'' if cut['stronger'] else 'not '}more</b> than 95 % of random sets"
+    elif (like := number(cut.get("share"))) is not None:
+        out += f": not comparable, the random filters' mean activation is {like:.2f} times theirs"
+    elif mean is None:
+        out += ": not comparable, too few filters are left to stand in"
     return out + "."
 
 
@@ -129,7 +135,7 @@ def _drop(cut: Mapping) -> str:
         return ""
     words = ""
     if isinstance(cut.get("stronger"), bool):
-        words = "stronger" if cut["stronger"] else "not stronger"
+        words = "more" if cut["stronger"] else "not more"
     return f"{drop:.2f} <small>{words}</small>".replace("-0.00 ", "0.00 ")
 
 
@@ -167,7 +173,7 @@ def filter_section(a: Attribution, faces: bool) -> str:
     if not faces:
         out += "<p class='note'>Written without faces (--no-faces): pictures of inputs are left out.</p>"
     survive = sum(f["verdict"] == SURVIVES for f in a.filters)
-    paper = f"{survive} of {len(a.filters)} filters survive every control; only these are printed."
+    paper = f"{survive} of {len(a.filters)} filters are called AU filters; only these are printed."
     return (
         f'{out}<p class="only-print">{paper}</p><div class="bench"><div class="side">'
         f'<div class="choices">{choices}<button type="button" id="all">Show all</button> '
@@ -229,13 +235,14 @@ def _interval(f: Mapping, value: str, low: str, high: str) -> str:
 def script_data(a: Attribution, faces: bool) -> str:
     """What the script shows of a filter on demand, as JSON that is safe inside a <script>."""
     units = list(a.aus)
-    null = {str(e.get("name")): number(e.get("random_95")) for e in a.summary["layers"]}
+    bands = {str(e.get("name")): e.get("random_band") for e in a.summary["layers"]}
     shown = []
     for f in a.filters:
         entry = {k: f[k] for k in ("key", "au", "verdict", "words", "layer")}
         of = a.pairs.get(f["key"], {})
         entry["facts"] = _facts(f)
-        entry["null"] = null.get(f["layer"])
+        band = bands.get(f["layer"]) if isinstance(bands.get(f["layer"]), dict) else {}
+        entry["null"] = [list(triple(band.get(au))[:2]) for au in units]
         entry["pairs"] = [
             [units.index(au), *(_round(values[name]) for name in PAIR_NUMBERS)]
             for au, values in sorted(of.items(), key=lambda pair: units.index(pair[0]) if pair[0] else -1)
@@ -260,7 +267,17 @@ def _facts(f: Mapping) -> list[list[str]]:
     def interval(value, low, high) -> str:
         return share(f[value]) + between(f[low], f[high])
 
-    counts = [f"{f[k]:.0f} {k}" for k in ("present", "absent") if f[k] is not None]
+    def side(name) -> str:
+        found = interval(f"auc_{name}", f"{name}_low", f"{name}_high")
+        n = [f[f"{name}_{key}"] for key in ("present", "absent")]
+        if not found:
+            return "" if None in n else f"not measured: {n[0]:.0f} with it, {n[1]:.0f} without"
+        if f[f"random_95_{name}"] is not None:
+            found += f"; random networks reach {share(f[f'random_95_{name}'])}"
+        return found + ("" if None in n else f"; inputs: {n[0]:.0f} with it, {n[1]:.0f} without")
+
+    counts = ", ".join(f"{f[k]:.0f} {k}" for k in ("present", "absent") if f[k] is not None)
+    counts = counts and f"; inputs: {counts}"
     matched = f["au"] + (f" (nearly always with {f['together'].replace(';', ', ')})" if f["together"] else "")
     top = "" if f["p_top_n"] is None else f"{share(f['p_top_n'])} for {f['au_top_n'] or 'its best AU'}"
     if top and f["rejected"] is not None:
@@ -270,19 +287,28 @@ def _facts(f: Mapping) -> list[list[str]]:
     )
     effect, choose = interval("auc", "auc_low", "auc_high"), share(f["auc_choose"])
     grads = [number_text(f[k]) for k in ("grad_present", "grad_absent")]
+    if f["implied"]:
+        matched += f"; {f['implied'].replace(';', ', ')} nearly always shown with it"
     p = [f"{k} {small(f[k], True)}" for k in ("p", "q") if f[k] is not None]
     p += [f"max-statistic p {small(f['p_max'], True)}"] if f["p_max"] is not None else []
-    most = f["ablation_random_95"]
+    most, others = f["ablation_limit"], f["ablation_others"]
     ablation = number_text(f["ablation_drop"])
     if ablation and most is not None:
-        ablation += f"; random filters' 95th percentile {number_text(most)}"
+        ablation += f"; of 20 filters like it at most {number_text(most)}"
+    elif ablation and f["ablation_share"] is not None:
+        ablation += (
+            f"; no filters like it (the nearest answer {number_text(f['ablation_share'])} times as strongly)"
+        )
+    if ablation and others is not None:
+        ablation += f"; the other AUs' by {number_text(others)}"
+    random = "" if f["random_95"] is None else f"; random networks reach {share(f['random_95'])}"
     if effect and f["d"] is not None:
         effect += f", Cohen's d {f['d']:.2f}"
     facts = [
         ("Matched AU", matched + (f", {choose} on the choosing half" if choose else "")),
-        ("Effect", effect and f"ROC AUC {effect}" + (f"; inputs: {', '.join(counts)}" if counts else "")),
-        ("Within emotion", interval("auc_within", "within_low", "within_high")),
-        ("Outside emotion", interval("auc_outside", "outside_low", "outside_high")),
+        ("Effect", effect and f"ROC AUC {effect}{random}{counts}"),
+        ("Within emotion", side("within")),
+        ("Outside emotion", side("outside")),
         ("Average precision", share(f["ap"])),
         ("Permutation test", ", ".join(p)),
         ("Paper's P[j,u]", top),

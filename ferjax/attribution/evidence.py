@@ -1,0 +1,119 @@
+"""What is known of each filter, gathered for its verdict; and the verdicts on filters whose making is known.
+
+Axis letters: j filter, u action unit.
+"""
+
+import numpy as np
+
+from ferjax.attribution import matching, measure, verdict
+from ferjax.attribution.inputs import Inputs
+from ferjax.attribution.measure import Measured
+from ferjax.attribution.planted import planted_responses
+
+FIRES = ("its action unit", "the person", "the emotion label")  # what the planted filters fire on
+
+
+def gather(
+    found: Measured,
+    reach: dict[str, np.ndarray],
+    inputs: Inputs,
+    emotion: np.ndarray,
+    emotion_auc: np.ndarray,
+    level: float,
+) -> list[verdict.Evidence]:
+    """The evidence on each of a network's j filters.
+
+    Args:
+      found: of the network.
+      reach: of `measure.limits`.
+      inputs: that it was found on.
+      emotion: int [j], the class each filter prefers, -1 for none; emotion_auc: [j].
+      level: of `controls.adjusted`.
+    """
+    m, out = found.match, []
+    corrected, by = found.corrected(level)
+    for j, u in enumerate(m.au.tolist()):
+        if u < 0:
+            out.append(verdict.Evidence(active=bool(found.active[j]), fdr=level))
+            continue
+        values = {
+            name: getattr(m, name)[j].item()
+            for measured in measure.MEASURES
+            for name in (measured, f"{measured}_low", f"{measured}_high")
+        }
+        for side in ("within", "outside"):
+            values |= {key: getattr(m, key)[j].item() for key in (f"{side}_present", f"{side}_absent")}
+            values[f"random_{side}"] = float(reach[side][j])
+        out.append(
+            verdict.Evidence(
+                active=bool(found.active[j]),
+                au=inputs.au_names[u],
+                corrected=float(corrected[j]),
+                corrected_by=by,
+                random=float(reach["auc"][j]),
+                together=inputs.together[u],
+                implied=inputs.implied[u],
+                emotion=inputs.split.classes[emotion[j]] if emotion[j] >= 0 else "",
+                emotion_auc=float(emotion_auc[j]),
+                fdr=level,
+                **values,
+            )
+        )
+    return out
+
+
+def on_planted(
+    inputs: Inputs,
+    random: list[Measured],
+    layer: str,
+    *,
+    least: int,
+    bootstrap: int,
+    permutations: int,
+    level: float,
+    seed: int,
+) -> list[dict]:
+    """What is said of filters whose making is known, with these inputs' codes, people and emotions.
+
+    For every action unit three filters (`planted.planted_responses`): one fires on the unit alone, one on who
+    it is, one on the emotion whose pictures show the unit most. They go the way of all filters: match,
+    permutations, the random networks' reach, verdict. So it is seen what this set can show at all: where all
+    pictures of an emotion show a unit, or none does, not even a filter made of that unit is found.
+
+    Args:
+      inputs: of the study.
+      random: networks with random weights, on the same inputs.
+      layer: whose random filters they are compared with.
+      least, bootstrap, permutations, level, seed: as of the study.
+    Returns:
+      For every unit and each of FIRES {"planted", "fires_on", "emotion", "au", "verdict", "words"}.
+    """
+    emotion, classes = inputs.emotion, inputs.split.classes
+    columns, rows = [], []
+    for u, au in enumerate(inputs.au_names):
+        shown = inputs.present[:, u] == 1
+        share = [shown[emotion == e].mean() if (emotion == e).any() else -1.0 for e in range(len(classes))]
+        likeliest = int(np.argmax(share))
+        responses = planted_responses(
+            inputs.present[:, u], inputs.subject, emotion == likeliest, seed=seed + u
+        )
+        columns.append(responses)
+        rows += [{"planted": au, "fires_on": fires, "emotion": classes[likeliest]} for fires in FIRES]
+    x = np.concatenate(columns, 1)
+    match, tested = measure.matched(x, inputs, least, bootstrap, permutations, seed)
+    j = x.shape[1]
+    found = Measured(
+        layer=np.full(j, layer),
+        filter=np.arange(j),
+        active=np.ones(j, bool),
+        kept=np.ones(j, bool),
+        auc=np.full((j, len(inputs.au_names)), np.nan, np.float32),
+        match=match,
+        tested=tested,
+    )
+    prefers, _, prefers_auc = matching.emotion_preference(x, emotion, inputs.choose, len(classes), least)
+    gathered = gather(found, measure.limits(found, random), inputs, prefers, prefers_auc, level)
+    for row, e in zip(rows, gathered, strict=True):
+        said = verdict.verdict(e)
+        row |= {"au": e.au, "verdict": said.code, "words": said.words}
+    return rows

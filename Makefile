@@ -17,8 +17,8 @@ DEV = .venv-dev/bin
 	$(DEV)/pip install $(PIP_OPTIONS) -e . -r requirements-dev.txt
 	touch $@
 
-# filters and action units in short: the last block, 1,500 pictures, the max-statistic; without these flags, all
-SHORT = --config.data.limit=1500 --config.attribute.layers=block3/relu --config.attribute.permutations=1000 \
+# filters and action units in short: the last block, 1,500 pictures; without these flags, all
+SHORT = --config.data.limit=1500 --config.attribute.layers=block3/relu --config.attribute.permutations=10000 \
 	--config.attribute.random_networks=3 --config.attribute.bootstrap=200 --config.attribute.pictures=4 \
 	--config.attribute.causal_inputs=32 --config.attribute.randomised_inputs=0
 

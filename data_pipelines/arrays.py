@@ -252,7 +252,7 @@ def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split
 
 
 def print_check(name: str, folder: str) -> int:
-    """Prints what a copy of a set holds, beside what was published.
+    """Prints what a copy of a set holds, beside what was published, and what was passed over in it.
 
     Args:
       name: of a data set with a `check`.
@@ -278,6 +278,9 @@ def print_check(name: str, folder: str) -> int:
         print(
             f"{what:{width}}  {found:>9,}  {'' if published is None else format(published, ','):>9}{differs}"
         )
+    gaps = getattr(module, "gaps", None)
+    if gaps:
+        print(*(gaps(folder) or ["nothing was passed over"]), sep="\n")
     return 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from ck_plus_files import SET, as_split, findings, options, read, taken, told, write, write_set
 from PIL import Image
 
-from data_pipelines import BadInput, ck_plus
+from data_pipelines import BadInput, arrays, ck_plus
 from data_pipelines.ck_plus import layout
 
 
@@ -109,7 +109,7 @@ def test_labels_unpacked_elsewhere(tmp_path, below):
     assert taken(a) == taken(plain)
 
 
-def test_what_is_passed_over_or_odd_is_told(tmp_path):
+def test_what_is_passed_over_or_odd_is_told(tmp_path, capsys):
     write_set(tmp_path)
     strew_junk(tmp_path)
     junk = sum(
@@ -123,6 +123,11 @@ def test_what_is_passed_over_or_odd_is_told(tmp_path):
     write(tmp_path / "Emotion" / "S005" / "004" / "S005_004_00000005_emotion.txt", "\n \n")
     (images / "S010" / "002" / "S010_002_00000008.png").unlink()
     found = findings(tmp_path)
+    capsys.readouterr()
+    assert arrays.print_check("ck_plus", str(tmp_path)) == 0
+    said = capsys.readouterr().out
+    assert f"{junk - outside} junk files passed over" in said and "1 (S500/001)" in said
+    assert "nothing was passed over" not in said
     assert told(found, "junk files passed over").startswith(f"ck_plus: {junk - outside} ")
     assert told(found, "other names, passed over: 1 (cohn-kanade-images/S005/001/notes.txt)")
     assert told(found, "sequences with AU80, which has no column and is left out: 1 (S005/004)")

@@ -162,7 +162,8 @@ def test_check(tmp_path, capsys):
     assert found["frames"] == (26, None) and found["sequences without landmarks"] == (0, None)
     assert found["last frames with AU12"] == (2, None)
     assert arrays.print_check("ck_plus", str(tmp_path)) == 0
-    assert "differs" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "differs" in said and "fewer frames than asked for, which give what they have: 1 (S999" in said
 
 
 def test_published_counts_add_up():

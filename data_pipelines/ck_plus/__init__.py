@@ -24,6 +24,7 @@ __all__ = [
     "coded",
     "findings",
     "folds",
+    "gaps",
     "parts",
     "sequences",
 ]
@@ -110,6 +111,11 @@ def check(folder: str) -> list[tuple[str, int, int | None]]:
       BadInput: what is in the folder cannot be read.
     """
     return checks.counts(layout.scan(folder))
+
+
+def gaps(folder: str) -> list[str]:
+    """Junk and gaps of a user's copy, a line each, for `ferjax data check`; decodes no frame."""
+    return checks.passed_over(layout.scan(folder), OPTIONS)
 
 
 def findings(options: Mapping, splits: Mapping) -> list[str]:

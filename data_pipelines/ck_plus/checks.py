@@ -45,12 +45,6 @@ def findings(options: Mapping, split: Split) -> list[str]:
     """
     tree = layout.scan(options["dir"])
     found = []
-
-    def tell(what: str, names: Sequence[str]) -> None:
-        if names:
-            more = ", ..." if len(names) > 3 else ""
-            found.append(f"ck_plus: {what}: {len(names)} ({', '.join(names[:3])}{more})")
-
     differ = [row for row in counts(tree) if row[2] is not None and row[1] != row[2]]
     found += [
         f"ck_plus: {n} {what}, published {told}" for what, n, told in differ if what in tables.PUBLISHED
@@ -58,19 +52,29 @@ def findings(options: Mapping, split: Split) -> list[str]:
     emotions = [f"{what} {n}, published {told}" for what, n, told in differ if what in source.CLASSES]
     if emotions:
         found.append(f"ck_plus: sequences of an emotion: {'; '.join(emotions)}")
+    return found + passed_over(tree, options) + _of_faces(tree, options, split)
+
+
+def passed_over(tree: layout.Tree, options: Mapping) -> list[str]:
+    """A line for each kind of file or label that is missing, junk, or not used as is; decodes no frame."""
+    found: list[str] = []
     for role, without in (("emotion", "nothing has a label"), ("facs", "no action unit is known")):
         if role not in tree.roles:
             found.append(f"ck_plus: no {layout.ROLES[role][0]} files here; {without}")
     if tree.junk:
         found.append(f"ck_plus: {tree.junk} junk files passed over (.DS_Store and the like)")
-    tell("files of other names, passed over", tree.strange)
-    tell("sequences with labels, codes or landmarks and no frame, left out", tree.without_frames)
-    _of_labels(tree, options, tell)
-    _of_faces(tree, options, split, tell)
-    return found
+    found += _tell("files of other names, passed over", tree.strange)
+    found += _tell("sequences with labels, codes or landmarks and no frame, left out", tree.without_frames)
+    return found + _of_labels(tree, options)
 
 
-def _of_labels(tree: layout.Tree, options: Mapping, tell) -> None:
+def _tell(what: str, names: Sequence[str]) -> list[str]:
+    """One line with the first three names; none where there are none."""
+    more = ", ..." if len(names) > 3 else ""
+    return [f"ck_plus: {what}: {len(names)} ({', '.join(names[:3])}{more})"] if names else []
+
+
+def _of_labels(tree: layout.Tree, options: Mapping) -> list[str]:
     """What is odd about labels and codes."""
     empty, early, other, short = [], [], {}, []
     for s in tree.sequences:
@@ -86,25 +90,29 @@ def _of_labels(tree: layout.Tree, options: Mapping, tell) -> None:
         labelled = s.emotion and tables.read_emotion(s.emotion[1]) is not None
         if labelled and len(s.frames) < options["last_frames"] + bool(options["first_neutral"]):
             short.append(s.name)
-    tell("empty files of emotions or codes, taken as not there", empty)
-    tell("files of emotions or codes of another frame than the last on disk, used for that one", early)
+    found = _tell("empty files of emotions or codes, taken as not there", empty)
+    found += _tell(
+        "files of emotions or codes of another frame than the last on disk, used for that one", early
+    )
     for name, where in sorted(other.items()):
-        tell(f"sequences with {name}, which has no column and is left out", where)
-    tell("sequences with an emotion and fewer frames than asked for, which give what they have", short)
+        found += _tell(f"sequences with {name}, which has no column and is left out", where)
+    return found + _tell(
+        "sequences with an emotion and fewer frames than asked for, which give what they have", short
+    )
 
 
-def _of_faces(tree: layout.Tree, options: Mapping, split: Split, tell) -> None:
+def _of_faces(tree: layout.Tree, options: Mapping, split: Split) -> list[str]:
     """How faces were found where a frame has no landmarks.
 
     A crop tells by its pixels whether it is the square in the middle: what was read may come from the cache.
     """
     rows = source.choose(tree, options)
-    tell(
+    found = _tell(
         "frames without landmarks, placed by those of the nearest frame",
         [r.id for r in rows if r.sequence.landmarks and r.frame not in r.sequence.landmarks],
     )
     last = {r.sequence.name: r for r in rows if not r.sequence.landmarks}
-    tell("sequences without landmarks, whose faces the detector looked for", list(last))
+    found += _tell("sequences without landmarks, whose faces the detector looked for", list(last))
     place = {name: row for row, name in enumerate(split.id.tolist())}
     middle = []
     for name, row in last.items():
@@ -113,4 +121,4 @@ def _of_faces(tree: layout.Tree, options: Mapping, split: Split, tell) -> None:
         crop = faces.warp(picture, faces.centred(*picture.shape, size), size)
         if row.id in place and np.array_equal(crop, split.image[place[row.id], :, :, 0]):
             middle.append(name)
-    tell("sequences in which no face was found, cut from the middle of the frame", middle)
+    return found + _tell("sequences in which no face was found, cut from the middle of the frame", middle)

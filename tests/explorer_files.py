@@ -295,7 +295,7 @@ def summary(data: str, rows, aus) -> dict:
             }
             for au in aus
             for fires, verdict in (
-                ("its action unit", "unclear" if au == aus[-1] else "AU filter"),
+                ("the action unit", "unclear" if au == aus[-1] else "AU filter"),
                 ("the person", "no match"),
                 ("the emotion label", "emotion filter"),
             )

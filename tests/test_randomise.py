@@ -9,7 +9,7 @@ import pytest
 
 from data_pipelines import BadInput
 from ferjax import config, train
-from ferjax.attribution import planted, randomise
+from ferjax.attribution import fields, pixels, planted, randomise
 from ferjax.attribution.network import HEAD, Network
 from ferjax.metrics import roc_auc
 from ferjax.models import fer_cnn
@@ -85,6 +85,8 @@ def test_cascade():
     assert list(named) == [HEAD, "dense", "block2", "block1"]
     assert equal(named[HEAD].params, net.params) and not equal(named[HEAD].head, net.head)
     assert equal(named["block1"].params["logits"], net.params["logits"])
+    assert list(dict(randomise.cascade(net, 3, target="block2/relu"))) == ["block2", "block1"]  # what it sees
+    assert list(dict(randomise.cascade(net, 3, target="dense/relu"))) == ["dense", "block2", "block1"]
     with pytest.raises(ValueError, match="no head"):
         next(randomise.cascade(net.replace(head=None), 3, target=HEAD))
 
@@ -172,6 +174,32 @@ def test_randomisation_test():
     assert np.isnan(found[2].spearman).all() and found[2].undefined.tolist() == [1] * 4
     with pytest.raises(ValueError, match="at least one seed"):
         randomise.randomisation_test(net, images, methods, "logits", 0, subject, seeds=())
+
+
+def test_only_the_receptive_field_is_compared():
+    """A filter's pictures are zero around what it sees, under any weights: there they are not alike."""
+    net, images = network(), pictures(6)
+    subject, place = np.array(list("aabbcc")), np.array([[0, 0], [7, 7], [3, 2], [0, 7], [4, 4], [1, 6]])
+    boxes = fields.receptive_field(net.model, "block1/relu").box(place, images.shape[1:3])
+    seen = np.zeros(images.shape[:3], bool)
+    for inside, (top, left, bottom, right) in zip(seen, boxes, strict=True):
+        inside[top:bottom, left:right] = True
+    assert seen.mean() < 0.5
+    methods = {"gradient": pixels.gradient, "deconvnet": pixels.deconvnet}
+    index = np.array([0, 1, 2, 0, 1, 2])
+    said = {"layer": "block1/relu", "index": index, "subject": subject, "position": place}
+    everywhere = randomise.randomisation_test(net, images, methods, **said)
+    inside = randomise.randomisation_test(net, images, methods, **said, region=seen)
+    assert everywhere[1].layers == ("block1",)
+    after = dict(randomise.cascade(net, 0, target="block1/relu"))["block1"]
+    a, b = (
+        randomise.run_method(pixels.deconvnet, n, images, "block1/relu", index, position=place)
+        for n in (net, after)
+    )
+    assert not a[~seen].any() and not b[~seen].any()
+    wanted = [randomise.spearman(x[s][None], y[s][None])[0] for x, y, s in zip(a, b, seen, strict=True)]
+    np.testing.assert_allclose(inside[1].signed, np.mean(wanted), atol=1e-6)
+    assert inside[1].spearman[0] < everywhere[1].spearman[0] - 0.2
 
 
 def corner(size=16):

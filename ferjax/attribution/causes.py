@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from ferjax.attribution import ablation, activations, heads, pixels, planted, randomise, truth
+from ferjax.attribution import ablation, activations, fields, heads, pixels, planted, randomise, truth
 from ferjax.attribution.inputs import Inputs
 from ferjax.attribution.measure import Measured, of_match
 from ferjax.attribution.network import Network
@@ -202,8 +202,8 @@ def filter_randomisation(
 ) -> list[randomise.Randomisation]:
     """The same of the pictures of filters, and of the plain gradient beside: each input's strongest filter.
 
-    The place in the layer's map is the trained network's throughout, so that what changes is what the weights
-    below make of it.
+    The place in the layer's map is the trained network's throughout, and only its receptive field is
+    compared, so that what changes is what the weights below make of the same pixels.
 
     Args:
       acts: of all inputs.
@@ -213,12 +213,17 @@ def filter_randomisation(
     rows, columns = measuring_rows(inputs, n), acts.of(layer)
     strongest = np.asarray(acts.maximum)[rows][:, columns].argmax(1)
     place = np.asarray(acts.position)[rows, columns[strongest]]
-    width = acts.size[layer][1]
+    width, images = acts.size[layer][1], inputs.split.image[rows]
+    place = np.stack([place // width, place % width], -1)
+    size = images.shape[1:3]
+    boxes = fields.receptive_field(network.model, layer).box(place, size)
+    y, x = np.arange(size[0])[:, None], np.arange(size[1])
+    region = np.stack([(y >= t) & (y < b) & (x >= le) & (x < r) for t, le, b, r in boxes])
     methods = {m: pixels.METHODS[m] for m in ("gradient", "guided_backprop", "deconvnet")}
     return randomise.randomisation_test(
-        network, inputs.split.image[rows], methods, layer, acts.filter[columns[strongest]],
+        network, images, methods, layer, acts.filter[columns[strongest]],
         inputs.subject[rows], seeds=(seed,), n_bootstrap=bootstrap,
-        position=np.stack([place // width, place % width], -1),
+        position=place, region=region,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from ferjax.attribution.inputs import Inputs
 from ferjax.attribution.measure import Measured
 from ferjax.attribution.planted import planted_responses
 
-FIRES = ("its action unit", "the person", "the emotion label")  # what the planted filters fire on
+FIRES = ("the action unit", "the person", "the emotion label")  # what the planted filters fire on
 
 
 def gather(

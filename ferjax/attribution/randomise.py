@@ -120,6 +120,14 @@ def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.divide(top, size, out=np.full(len(top), np.nan), where=size > 0)
 
 
+def alike_in(a: np.ndarray, b: np.ndarray, region: np.ndarray | None) -> np.ndarray:
+    """`spearman` of each row over the pixels of its region, bool [n, h, w]; None: over all."""
+    if region is None:
+        return spearman(a, b)
+    each = [spearman(x[inside][None], y[inside][None])[0] for x, y, inside in zip(a, b, region, strict=True)]
+    return np.array(each)
+
+
 def run_method(
     method: Method,
     network: Network,
@@ -199,6 +207,7 @@ def randomisation_test(
     batch_size: int = 32,
     n_bootstrap: int = 2000,
     position: np.ndarray | None = None,
+    region: np.ndarray | None = None,
 ) -> list[Randomisation]:
     """The cascading randomisation test of every method.
 
@@ -216,6 +225,8 @@ def randomisation_test(
       batch_size: images a step.
       n_bootstrap: resamples of the subjects.
       position: as for `run_method`: the place in the trained network's map, kept when weights change.
+      region: bool [n, h, w], the pixels compared, such as a place's receptive field: the zeros around it
+        are the same under all weights. None: all.
     Returns:
       One Randomisation a method.
     Raises:
@@ -237,7 +248,7 @@ def randomisation_test(
             steps.append(step)
             for name, method in methods.items():
                 a, b = original[name], run(method, other)
-                rows[name].append([spearman(np.abs(a), np.abs(b)), spearman(a, b)])
+                rows[name].append([alike_in(np.abs(a), np.abs(b), region), alike_in(a, b, region)])
         names = tuple(steps)
         for name, values in rows.items():
             alike[name].append(np.array(values))

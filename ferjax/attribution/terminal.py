@@ -35,7 +35,7 @@ def words(folder: pathlib.Path) -> str:
         f"ablation lowers the unit's logit more than any of {ablation.NEAREST} filters like it (luck: 1 in "
         f"{ablation.NEAREST + 1}): {_of_causes(causal, 'matched')} significant filters, "
         f"{_of_causes(causal, 'other')} others; in {causal['random_networks']} networks with random weights "
-        f"{_of_causes(causal, 'random_matched')} and {_of_causes(causal, 'random_other')}",
+        f"{_of_causes(causal, 'random_matched')} and {_of_causes(causal, 'random_other')} others",
         *(f"note: {note}" for note in said["notes"]),
         f"in {folder}",
     ]
@@ -47,16 +47,17 @@ def planted_words(planted: list[dict]) -> str:
     out = []
     for fires in evidence.FIRES:
         some = [p for p in planted if p["fires_on"] == fires]
-        found = sum(p["verdict"] == "AU filter" and p["au"] == p["planted"] for p in some)
-        wrong = sum(p["verdict"] == "AU filter" for p in some) - found
-        words = f"of {len(some)} that fire on {fires} {found} are called filters of that unit"
-        out.append(words + (f" and {wrong} of another" if wrong else ""))
-    return "; ".join(out)
+        called = [p for p in some if p["verdict"] == "AU filter"]
+        wrong = sum(p["au"] != p["planted"] for p in called)
+        words = f"{len(called)} of {len(some)} that fire on {fires} alone"
+        out.append(words + (f" ({wrong} of another unit)" if wrong else ""))
+    return f"called AU filters are {', '.join(out)}"
 
 
 def _of_causes(causal: dict, key: str) -> str:
     stronger, comparable, every = causal[key]
-    return f"{stronger} of {comparable}" + (f" (of {every} comparable)" if comparable < every else "")
+    left = f" ({every - comparable} more have none like them)" if comparable < every else ""
+    return f"{stronger} of {comparable}{left}"
 
 
 def _by_unit(aus: list[dict]) -> str:

@@ -82,7 +82,7 @@ def statistics(x, images) -> None:
     inputs = Inputs(
         split, "made up", present, names, [], ((),) * u, ((),) * u, emotion, matching.halves(people), q
     )
-    measure.matched(x, inputs, 4, 2000, measure.TESTED, 0)
+    measure.matched(x, inputs, 4, 2000, 20_000, 0)
     for of_pairs in (units.auc, units.average_precision, units.kl_divergence, units.mutual_information):
         of_pairs(x, present)
 

@@ -106,19 +106,19 @@ def test_compare_by_hand():
     ablated = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 4.0], [9.0, 9.0]])
     present = np.array([[1, 0], [1, 1], [0, 1], [-1, 0]])
     random = base - np.array([0.5, 1.5, 1.0, 0.0])[:, None, None]
-    got = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, 0.5)
+    got = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, 0.8, 20)
     assert got.drop == 3.0 and got.n == 2 and got.subjects == 1
     assert np.isnan(got.low) and np.isnan(got.high)  # one subject
     assert got.others_drop == 1.5  # the other unit's, on inputs that show it: (0 + 3) / 2
     np.testing.assert_allclose(got.random, [0.5, 1.5, 1.0, 0.0])
-    assert got.random_mean == 0.75 and got.random_95 == 1.5 and got.stronger and got.share == 0.5
-    for far in (0.49, 2.01, np.nan):  # stand-ins that answer less than half or more than twice as strongly
-        other = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, far)
+    assert got.random_mean == 0.75 and got.random_95 == 1.5 and got.stronger and got.share == 0.8
+    for far, sets in ((0.79, 20), (1.26, 20), (np.nan, 20), (1.0, 19)):  # not alike, or too few sets
+        other = ablation.compare(base, ablated, random, present, np.array(list("aabb")), 0, far, sets)
         assert other.stronger is None and other.drop == 3.0
-    none = ablation.compare(base, ablated, random[:0], present, np.array(list("abcd")), 1, np.nan)
-    assert np.isnan(none.random_95) and not none.stronger and none.low <= none.drop == 1.5 <= none.high
-    never = ablation.compare(base, ablated, random, present * 0, np.array(list("abcd")), 1, 1.0)
-    assert np.isnan(never.drop) and never.n == 0 and not never.stronger and np.isnan(never.others_drop)
+    none = ablation.compare(base, ablated, random[:0], present, np.array(list("abcd")), 1, np.nan, 0)
+    assert np.isnan(none.random_95) and none.stronger is None and none.low <= none.drop == 1.5 <= none.high
+    never = ablation.compare(base, ablated, random, present * 0, np.array(list("abcd")), 1, 1.0, 20)
+    assert np.isnan(never.drop) and never.n == 0 and never.stronger is None and np.isnan(never.others_drop)
 
 
 def planted():
@@ -132,7 +132,8 @@ def planted():
     return net.replace(head={"kernel": jnp.eye(8, 3), "bias": jnp.zeros(3)})
 
 
-def test_a_planted_filter_is_found():
+def test_a_planted_filter_is_found(monkeypatch):
+    monkeypatch.setattr(ablation, "LEAST_SETS", 1)  # of six filters no more can be drawn
     net, images = planted(), pictures(30, 2)
     rng = np.random.default_rng(0)
     present, subject = rng.integers(0, 2, (30, 3)), np.array([f"S{i % 6}" for i in range(30)])
@@ -182,10 +183,11 @@ def test_stand_ins_are_alike_and_follow_another_unit():
     every, none = np.ones(6, bool), np.zeros(6, bool)
     limit, share = ablation.single_limits(drops, mean, unit, every, none, nearest=2)
     assert limit[0] == max(1, 2) and share[0] == pytest.approx(11.5 / 10)
+    assert ablation.alike(0.8) and ablation.alike(1.25) and not ablation.alike(1.26)
     assert np.isnan(limit[4]) and np.isnan(share[4])  # no unit
     assert np.isnan(limit[5]) and share[5] == pytest.approx(13.5 / 100)  # none is like it
-    limit, _ = ablation.single_limits(drops, mean, unit, every, unit == 0, nearest=2)
-    assert limit[0] == max(2, 4)  # filters 1 and 3 follow the same unit, and do not stand in
+    limit, share = ablation.single_limits(drops, mean, unit, every, unit == 0, nearest=2)
+    assert np.isnan(limit[0]) and share[0] == pytest.approx(13 / 10)  # 1 and 3 follow it: 2 and 4 are left
     limit, share = ablation.single_limits(drops, mean, unit, ~every, none, nearest=2)
     assert np.isnan(limit).all() and np.isnan(share).all()
     assert np.isnan(ablation.single_limits(drops, mean, unit, every, none, nearest=6)[0]).all()

@@ -205,6 +205,18 @@ def test_benjamini_hochberg_is_scipys():
     np.testing.assert_allclose(controls.benjamini_hochberg(p), expected, rtol=1e-12)
 
 
+def test_upper_is_exceeded_by_one_in_twenty_of_the_kind():
+    assert controls.upper(np.arange(1, 20)) == 19 and controls.upper(np.arange(1, 21)) == 20
+    assert controls.upper(np.arange(1, 40)) == 38  # 2 of 40 places lie above
+    assert controls.upper(np.append(np.arange(1, 100), np.nan)) == 95 and math.isnan(controls.upper([np.nan]))
+    assert controls.upper([3.0, 1.0], 0.5) == 3.0 and controls.upper([1, 2, 3], 0.5) == 2
+    rng = np.random.default_rng(0)
+    for n in (19, 20, 30, 60, 100):
+        draws = rng.random((20_000, n + 1))
+        share = np.mean([row[-1] > controls.upper(row[:-1]) for row in draws])
+        assert share <= 0.055 and (n < 100 or share > 0.04)
+
+
 def test_recurring():
     assert controls.recurring([3, 1, 0], [2, 5, 1]) == (2 + 1) / (3 + 5 + 1)
     assert controls.recurring([2, 5, 1], [3, 1, 0]) == (2 + 1) / (3 + 5 + 1)  # the same from either side
@@ -328,6 +340,7 @@ def test_with_few_permutations_the_max_statistic_decides():
     assert np.nanmin(controls.benjamini_hochberg(few.p)) > 0.05  # 1 / 101 x 400 pairs: it cannot pass
     values, rule = controls.adjusted(few, 0.05)
     assert rule == "p_max" and (values < 0.05).sum() == 1 and values[0, 0] < 0.05
+    assert controls.adjusted(few, 0.05, tests=1)[1] == "q"  # as a study of so few filters would have it
     values, rule = controls.adjusted(few, 0.05 * 100)  # at such a level it could
     assert rule == "q" and np.array_equal(values, controls.benjamini_hochberg(few.p))
 
@@ -380,7 +393,11 @@ UNKNOWN = math.nan
             "emotion filter",
             r"not reliably among .*; not reliably in .*follow happiness .* unit.$",
         ),
-        (NO_WITHIN | {"outside": UNKNOWN}, "emotion filter", "not measurable: it may follow .* the unit.$"),
+        (
+            NO_WITHIN | {"outside": UNKNOWN},
+            "emotion filter",
+            "label it could not be measured: it may .* unit.$",
+        ),
         (
             NO_WITHIN | NO_OUTSIDE | {"within_high": 0.8},
             "unclear",
@@ -397,8 +414,14 @@ UNKNOWN = math.nan
         ),
         ({"within": UNKNOWN}, "unclear", "also in pictures .*same emotion it could not be measured"),
         ({"within": UNKNOWN} | NO_OUTSIDE, "unclear", "but not reliably in pictures without"),
-        ({"outside_low": UNKNOWN}, "unclear", "without an emotion label it could not be measured"),
-        ({"random_within": UNKNOWN, "outside": UNKNOWN}, "unclear", "cannot be told apart here"),
+        ({"outside_low": UNKNOWN}, "unclear", "label .70, no interval; .* without. it cannot be judged"),
+        ({"outside": UNKNOWN}, "unclear", "without an emotion label it could not be measured[.]$"),
+        ({"within": UNKNOWN, "outside": UNKNOWN}, "unclear", "cannot be told apart here"),
+        (
+            {"random_within": UNKNOWN, "outside": UNKNOWN},
+            "unclear",
+            "; among .* judged, .*, and in .* measured",
+        ),
         ({"together": ("AU06", "AU25")}, "AU filter", "hardly to be told from AU06 and AU25"),
         ({"implied": ("AU25",)}, "AU filter", "pictures with AU12 nearly always show AU25 too"),
     ],

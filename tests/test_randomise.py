@@ -268,7 +268,7 @@ def test_planted_responses():
     subject, emotion = rng.integers(0, 200, n), rng.random(n) < 0.3
     au = np.where(rng.random(n) < 0.9, emotion, ~emotion).astype(int)
     r = planted.planted_responses(au, subject, emotion)
-    assert r.shape == (n, 3) and r.dtype == np.float32 and (r >= 0).all()
+    assert r.shape == (n, 4) and r.dtype == np.float32 and (r >= 0).all()
     for e in (True, False):  # within the emotion: the first tells the unit, the others do not
         rows = emotion == e
         assert roc_auc(au[rows], r[rows, 0]) > 0.85
@@ -278,6 +278,7 @@ def test_planted_responses():
         )
     for a in (0, 1):
         assert roc_auc(emotion[au == a], r[au == a, 2]) > 0.85
+    assert roc_auc(emotion, r[:, 3]) > 0.8
     assert roc_auc(au, r[:, 2]) > 0.7  # through the emotion it seems to know the unit
     means = np.array([r[subject == s, 1].mean() for s in range(200)])
     halves = [np.array([r[np.flatnonzero(subject == s)[k::2], 1].mean() for s in range(200)]) for k in (0, 1)]

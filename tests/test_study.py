@@ -195,7 +195,7 @@ def test_every_number_of_a_filter_is_of_the_half_that_did_not_choose(bars):
     causes = said["causes"]
     assert causes["matched"][2] == said["headline"]["significant"]
     assert causes["matched"][2] + causes["other"][2] == said["headline"]["active"]
-    assert len(said["planted"]) == 2 * 3
+    assert len(said["planted"]) == 2 * 4
     assert [c["recurring"] for c in said["controls"]] == [None, None]
 
 

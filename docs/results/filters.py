@@ -42,14 +42,18 @@ def main(folder: pathlib.Path, picture: pathlib.Path):
     figure.colorbar(drawn, ax=axes, shrink=0.4, label="ROC AUC (grey: cannot be measured)")
     figure.savefig(picture, dpi=110)
     heads = {head["au"]: head for head in said["heads"]}
-    print("| AU | | sequences | significant | above random | outside | within | both | head AUC (random) |")
-    print("| --- " * 9 + "|")
+    planted = {p["planted"]: p for p in said["planted"] if p["fires_on"] == "the action unit"}
+    print(
+        "| AU | | sequences | significant | above random | outside | within | both | head AUC (random) "
+        "| a filter made of it is called |"
+    )
+    print("| --- " * 10 + "|")
     for au in said["aus"]:
         head = heads[au["name"]]
         counts = " | ".join(str(au[key]) for key in ("significant", "above", "outside", "within", "both"))
         print(
             f"| {au['name']} | {au['facs']} | {au['present']} | {counts} | {head['auc']:.2f} "
-            f"({head['random_auc']:.2f}) |"
+            f"({head['random_auc']:.2f}) | {planted[au['name']]['verdict']} |"
         )
 
 

@@ -1,8 +1,8 @@
 """What a unit's logit loses when filters are replaced by their neutral mean: the causal test of a match.
 
 A head that was fitted on features falls with any of them, so a drop says nothing alone. Beside it stand the
-drops from filters of the same layer that answer as strongly on average and are not matched, and the drops of
-the other units.
+drops from filters of the same layer that answer as strongly on average and are not significantly matched to
+the same unit, and the drops of the other units.
 
 Replaced is a filter's whole map, place by place, by its mean map over neutral inputs ("neutral mean"): what
 the next layer would see if this filter always said what it says of a face at rest. A mean per place keeps
@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import BadInput
+from ferjax.attribution import controls
 from ferjax.attribution.activations import check_layers
 from ferjax.attribution.network import HEAD, Network
 from ferjax.attribution.subjects import mean_interval, subject_codes
@@ -29,7 +30,8 @@ from ferjax.augment import normalise
 Array = jax.Array
 NEAREST = 20  # filters, nearest in mean activation, among which a random one is drawn
 DRAWS = 100
-ALIKE = 2.0
+ALIKE = 1.25  # times as strong, or as weak
+LEAST_SETS = 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +46,12 @@ class Ablation:
       filters: the ablated ones, by index in the layer.
       drop, low, high: of the unit's own logit; 95 % bootstrap interval over subjects.
       random: [r] drops of the same logit with random filters of the layer instead.
-      random_mean, random_95: their mean and 95th percentile (a value that one of them has); NaN where there
+      random_mean, random_95: their mean, and what 5 % of such sets exceed (`controls.upper`); NaN where there
         are none to draw from.
       share: mean activation of the stand-ins as a share of the filters'; NaN likewise.
       others_drop: mean over the other units of the drop of each one's logit on the inputs that show it.
-      stronger: whether drop is above random_95; None where the stand-ins are not `alike`, or there are none.
+      stronger: whether drop is above random_95; None where no input shows the unit, the stand-ins are not
+        `alike`, or fewer than LEAST_SETS different sets can be drawn.
       n: inputs that show the unit; subjects: of how many.
     """
 
@@ -197,7 +200,7 @@ def matched_draws(
     Args:
       mean_activation: [j] of the layer's filters.
       filters: the ones to stand in for; never drawn.
-      allowed: bool [j] that may be drawn: not matched to any unit, and active.
+      allowed: bool [j] that may be drawn.
       draws: how many.
       nearest: among how many each stand-in is drawn.
       seed: of the draws.
@@ -285,7 +288,18 @@ def ablate_units(
         drawn = [number[frozenset(row.tolist())] for row in stand_ins[unit]]
         share = mean_activation[stand_ins[unit]].mean() if len(drawn) else np.nan
         share /= max(mean_activation[list(filters)].mean(), 1e-12)
-        result = compare(base, ablated[own], ablated[drawn], present, subject, unit, share, n_bootstrap, seed)
+        result = compare(
+            base,
+            ablated[own],
+            ablated[drawn],
+            present,
+            subject,
+            unit,
+            share,
+            len(set(drawn)),
+            n_bootstrap,
+            seed,
+        )
         out.append(dataclasses.replace(result, filters=tuple(map(int, filters))))
     return out
 
@@ -298,6 +312,7 @@ def compare(
     subject: np.ndarray,
     unit: int,
     share: float,
+    sets: int,
     n_bootstrap: int = 2000,
     seed: int = 0,
 ) -> Ablation:
@@ -308,7 +323,7 @@ def compare(
       ablated: [n, u] without the matched ones.
       random: [r, n, u] without the stand-ins of each draw; r may be 0.
       present: [n, u]; subject: [n]; unit: index.
-      share: see Ablation.
+      share: see Ablation; sets: how many different ones are among the draws.
       n_bootstrap, seed: of the interval.
     Returns:
       Ablation, `filters` left empty.
@@ -319,7 +334,8 @@ def compare(
     drops = (
         (base[shown, unit] - random[:, shown, unit]).mean(1) if shown.any() else np.full(len(random), np.nan)
     )
-    limit = float(np.percentile(drops, 95, method="higher")) if len(drops) else np.nan
+    limit = controls.upper(drops)
+    comparable = alike(share) and np.isfinite(value) and sets >= LEAST_SETS
     every = unit_drops(base, ablated[None], present)[0]
     return Ablation(
         unit=int(unit),
@@ -332,7 +348,7 @@ def compare(
         random_95=limit,
         share=float(share),
         others_drop=float(others_drop(every[None], np.array([unit]))[0]),
-        stronger=bool(value > limit) if alike(share) else None,
+        stronger=bool(value > limit) if comparable else None,
         n=int(shown.sum()),
         subjects=len(np.unique(subject_codes(np.asarray(subject)[shown]))),
     )
@@ -391,5 +407,5 @@ def single_limits(
 
 
 def alike(share: float) -> bool:
-    """Whether stand-ins that answer `share` times as strongly on average may be compared: half to double."""
+    """Whether stand-ins that answer `share` times as strongly on average may be compared: 0.8 to 1.25."""
     return bool(1 / ALIKE <= share <= ALIKE)

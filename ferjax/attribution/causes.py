@@ -200,7 +200,9 @@ def filter_randomisation(
     seed: int,
     bootstrap: int,
 ) -> list[randomise.Randomisation]:
-    """The same of the pictures of filters, and of the plain gradient beside: each input's strongest filter.
+    """The same of the pictures of filters, and of the plain gradient beside.
+
+    Of each input the filter that comes nearest to its own maximum is taken.
 
     The place in the layer's map is the trained network's throughout, and only its receptive field is
     compared, so that what changes is what the weights below make of the same pixels.
@@ -211,7 +213,8 @@ def filter_randomisation(
       n: as for `randomisation`.
     """
     rows, columns = measuring_rows(inputs, n), acts.of(layer)
-    strongest = np.asarray(acts.maximum)[rows][:, columns].argmax(1)
+    maximum = np.asarray(acts.maximum)[:, columns]
+    strongest = (maximum[rows] / np.maximum(maximum.max(0), 1e-12)).argmax(1)
     place = np.asarray(acts.position)[rows, columns[strongest]]
     width, images = acts.size[layer][1], inputs.split.image[rows]
     place = np.stack([place // width, place % width], -1)

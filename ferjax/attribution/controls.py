@@ -259,7 +259,7 @@ def benjamini_hochberg(p) -> np.ndarray:
     return out
 
 
-def adjusted(tested: Permuted, level: float) -> tuple[np.ndarray, str]:
+def adjusted(tested: Permuted, level: float, tests: int | None = None) -> tuple[np.ndarray, str]:
     """p-values that allow for the number of pairs, by the rule that so many permutations can serve.
 
     Benjamini-Hochberg where a single true link could pass it, that is, where the smallest attainable p times
@@ -270,13 +270,34 @@ def adjusted(tested: Permuted, level: float) -> tuple[np.ndarray, str]:
     Args:
       tested: of one network.
       level: at which a link is called significant.
+      tests: how many links decide the rule, so that networks of which fewer can be tested go by the same
+        one; None: those tested.
     Returns:
       ([j, u] q or p_max, "q" or "p_max").
     """
     smallest = np.nanmin(tested.smallest_p, initial=1.0)
-    if smallest * np.isfinite(tested.p).sum() <= level:
+    if smallest * (np.isfinite(tested.p).sum() if tests is None else tests) <= level:
         return benjamini_hochberg(tested.p), "q"
     return tested.p_max, "p_max"
+
+
+def upper(values, level: float = 0.05) -> float:
+    """The least of some values that one more of their kind exceeds with a probability of at most `level`.
+
+    The k-th smallest of n, k the least with (n + 1 - k) / (n + 1) <= level; where n is too small for that,
+    the largest. An interpolated percentile lies lower: the 95th of 20 values is exceeded by 9 % of the kind.
+
+    Args:
+      values: [n]; NaN is left out.
+      level: in (0, 1).
+    Returns:
+      NaN where there is none.
+    """
+    values = np.asarray(values, np.float64).reshape(-1)
+    values = np.sort(values[~np.isnan(values)])
+    n = len(values)
+    k = math.ceil((1 - level) * (n + 1) - 1e-9)
+    return float(values[min(k, n) - 1]) if n else math.nan
 
 
 def recurring(au_counts_a, au_counts_b) -> float:

@@ -10,7 +10,12 @@ from ferjax.attribution.inputs import Inputs
 from ferjax.attribution.measure import Measured
 from ferjax.attribution.planted import planted_responses
 
-FIRES = ("the action unit", "the person", "the emotion label")  # what the planted filters fire on
+FIRES = (
+    "the action unit",
+    "the person",
+    "the emotion label",
+    "person and label",
+)  # what the planted filters fire on
 
 
 def gather(
@@ -75,10 +80,11 @@ def on_planted(
 ) -> list[dict]:
     """What is said of filters whose making is known, with these inputs' codes, people and emotions.
 
-    For every action unit three filters (`planted.planted_responses`): one fires on the unit alone, one on who
-    it is, one on the emotion whose pictures show the unit most. They go the way of all filters: match,
-    permutations, the random networks' reach, verdict. So it is seen what this set can show at all: where all
-    pictures of an emotion show a unit, or none does, not even a filter made of that unit is found.
+    For every action unit four filters (`planted.planted_responses`): one fires on the unit alone, one on who
+    it is, one on the emotion whose pictures show the unit most, one on these two together. They go the way of
+    all filters: match, permutations, the random networks' reach, verdict. So it is seen what this set can
+    show at all: where all pictures of an emotion show a unit, or none does, not even a filter made of it is
+    found.
 
     Args:
       inputs: of the study.
@@ -86,19 +92,21 @@ def on_planted(
       layer: whose random filters they are compared with.
       least, bootstrap, permutations, level, seed: as of the study.
     Returns:
-      For every unit and each of FIRES {"planted", "fires_on", "emotion", "au", "verdict", "words"}.
+      For every unit and each of FIRES {"planted", "fires_on", "emotion", "au", "verdict", "words"}; where no
+      input has an emotion, without the last two.
     """
     emotion, classes = inputs.emotion, inputs.split.classes
+    kinds = FIRES if (emotion >= 0).any() else FIRES[:2]
     columns, rows = [], []
     for u, au in enumerate(inputs.au_names):
         shown = inputs.present[:, u] == 1
-        share = [shown[emotion == e].mean() if (emotion == e).any() else -1.0 for e in range(len(classes))]
-        likeliest = int(np.argmax(share))
-        responses = planted_responses(
-            inputs.present[:, u], inputs.subject, emotion == likeliest, seed=seed + u
-        )
-        columns.append(responses)
-        rows += [{"planted": au, "fires_on": fires, "emotion": classes[likeliest]} for fires in FIRES]
+        share = {e: shown[emotion == e].mean() for e in range(len(classes)) if (emotion == e).any()}
+        likeliest = max(share, key=share.get, default=None)
+        label = np.zeros(len(shown), bool) if likeliest is None else emotion == likeliest
+        responses = planted_responses(inputs.present[:, u], inputs.subject, label, seed=seed + u)
+        columns.append(responses[:, : len(kinds)])
+        named = "" if likeliest is None else classes[likeliest]
+        rows += [{"planted": au, "fires_on": fires, "emotion": named} for fires in kinds]
     x = np.concatenate(columns, 1)
     match, tested = measure.matched(x, inputs, least, bootstrap, permutations, seed)
     j = x.shape[1]
@@ -110,6 +118,7 @@ def on_planted(
         auc=np.full((j, len(inputs.au_names)), np.nan, np.float32),
         match=match,
         tested=tested,
+        filters=random[0].filters,
     )
     prefers, _, prefers_auc = matching.emotion_preference(x, emotion, inputs.choose, len(classes), least)
     gathered = gather(found, measure.limits(found, random), inputs, prefers, prefers_auc, level)

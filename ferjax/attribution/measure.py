@@ -18,7 +18,6 @@ ARRAYS = ("layer", "filter", "active", "kept", "auc")
 
 
 LIKE = 20  # random filters of the same layer and unit that a threshold of their own takes
-TESTED = 20_000  # permutations of the matched pairs, at most: one pair of 448 has to reach p = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,6 +32,7 @@ class Measured:
       match: `matching.Match`, chosen on one half of the subjects and measured on the other.
       tested: `controls.Permuted` of each filter's match, on the half that measures; None where no
         permutations were asked for.
+      filters: of the studied network, which decide by what rule many tests are allowed for.
     """
 
     layer: np.ndarray
@@ -42,6 +42,7 @@ class Measured:
     auc: np.ndarray
     match: matching.Match
     tested: controls.Permuted | None
+    filters: int
 
     def effect(self, measure: str) -> np.ndarray:
         """[j] one of MEASURES of the matches of active filters; others are NaN."""
@@ -49,7 +50,7 @@ class Measured:
 
     def corrected(self, level: float) -> tuple[np.ndarray, str]:
         """[j] p-value of each match that allows for the number of filters, and its kind: see `adjusted`."""
-        values, kind = controls.adjusted(self.tested, level)
+        values, kind = controls.adjusted(self.tested, level, self.filters)
         return of_match(values, self.match.au), kind
 
     def significant(self, level: float) -> np.ndarray:
@@ -79,7 +80,7 @@ def matched(
     if not permutations:
         return found, None
     tested = controls.permutation_test(
-        x[rest], inputs.present[rest], inputs.subject[rest], min(permutations, TESTED), seed,
+        x[rest], inputs.present[rest], inputs.subject[rest], permutations, seed,
         only=found.au[:, None] == units_of, progress=progress,
     )  # fmt: skip
     return found, tested
@@ -108,7 +109,7 @@ def measure(
       top_n: of the paper's rule.
       least: see `matching.match`.
       bootstrap: resamples for intervals; 0 for none.
-      permutations: of AU rows within subjects, at most TESTED; 0 for no test.
+      permutations: of AU rows within subjects; 0 for no test.
       seed: of resamples and permutations.
       batch_size: inputs at once.
       folder: where the activations are kept, or None.
@@ -122,11 +123,11 @@ def measure(
     found, tested = matched(x, inputs, least, bootstrap, permutations, seed, progress)
     kept = active & ~units.rejected(units.unit_au_precision(x, inputs.present, top_n), active)
     auc = units.auc(x, inputs.present).astype(np.float32)
-    return Measured(acts.layer, acts.filter, active, kept, auc, found, tested), acts
+    return Measured(acts.layer, acts.filter, active, kept, auc, found, tested, len(active)), acts
 
 
 def limits(found: Measured, networks: Sequence[Measured]) -> dict[str, np.ndarray]:
-    """What random networks reach with filters like each of this network's: the 95th percentile.
+    """What random networks reach with filters like each of this network's: 5 % of theirs exceed it.
 
     Like it are random filters of the same layer that are matched to the same unit, since units differ in how
     well any edge detector tells them. Where there are fewer than LIKE of them: all of the layer.
@@ -152,7 +153,7 @@ def limits(found: Measured, networks: Sequence[Measured]) -> dict[str, np.ndarra
                 alike = here & (unit == u)
                 some = every[alike if alike.sum() >= LIKE else here]
                 rows = (found.layer == name) & (found.match.au == u)
-                out[m][rows] = np.percentile(some, 95) if len(some) else np.nan
+                out[m][rows] = controls.upper(some)
     return out
 
 
@@ -173,7 +174,7 @@ def survivors(found: Measured, networks: Sequence[Measured], level: float) -> di
       level: of `controls.adjusted`.
     Returns:
       bool [j] each: "significant" (allowing for all filters of this network), "above" (and its AUC above the
-      random networks' 95th percentile for its layer and unit), and of those above "outside", "within" and
+      random networks' reach for its layer and unit), and of those above "outside", "within" and
       "both".
     """
     reach = limits(found, networks)
@@ -207,4 +208,5 @@ def of_arrays(arrays: Mapping[str, np.ndarray]) -> Measured:
         return kind(**{k: v.item() if v.ndim == 0 else v for k, v in values.items()}) if values else None
 
     match, tested = part("match", matching.Match), part("tested", controls.Permuted)
-    return Measured(*(arrays[key] for key in ARRAYS), match, tested)
+    active = arrays["active"]
+    return Measured(*(arrays[key] for key in ARRAYS), match, tested, len(active))

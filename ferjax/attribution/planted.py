@@ -183,11 +183,12 @@ def _detectors(rng: np.random.Generator, filters: int) -> np.ndarray:
 def planted_responses(
     au: np.ndarray, subject: np.ndarray, emotion: np.ndarray, noise: float = 0.5, seed: int = 0
 ) -> np.ndarray:
-    """Activations of three filters of known making, for the statistics on filters and action units.
+    """Activations of four filters of known making, for the statistics on filters and action units.
 
     Column 0 fires on the action unit, whatever the emotion; column 1 on who it is, a level between 0 and 1
     for every subject, whatever the face does; column 2 on the emotion's label alone, whether the action unit
-    is there or not. Rest is 0, firing 1, with Gaussian noise; negative values are cut to 0.
+    is there or not; column 3 on person and label together, their sum. Rest is 0, firing 1, with Gaussian
+    noise; negative values are cut to 0.
 
     Args:
       au: [n] 1 present, 0 absent, -1 unknown (as absent).
@@ -196,7 +197,7 @@ def planted_responses(
       noise: deviation.
       seed: of noise and subjects' levels.
     Returns:
-      float32 [n, 3], at least 0.
+      float32 [n, 4], at least 0.
     Raises:
       ValueError: shapes differ.
     """
@@ -206,5 +207,5 @@ def planted_responses(
         raise ValueError(f"need three [n], got {au.shape}, {np.shape(subject)} and {emotion.shape}")
     rng = np.random.default_rng(seed)
     level = rng.random(len(names))[code]
-    signal = np.stack([au == 1, level, emotion], 1).astype(np.float64)
+    signal = np.stack([au == 1, level, emotion, level + emotion], 1).astype(np.float64)
     return np.maximum(signal + noise * rng.normal(size=signal.shape), 0).astype(np.float32)

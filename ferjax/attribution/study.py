@@ -6,6 +6,7 @@ interrupted run goes on and a second one with other settings does only what chan
 
 import dataclasses
 import json
+import math
 import pathlib
 import time
 
@@ -34,7 +35,7 @@ from ferjax.attribution.network import Network
 from ferjax.attribution.stages import Stages
 from ferjax.ops.memory import keep_freed_memory
 
-STAGES = 5  # of the arrays that stages keep; raised when what one holds changes
+STAGES = 6  # of the arrays that stages keep; raised when what one holds changes
 PERMUTATION_SECONDS = 240  # of all pairs: where attribute.permutations would take longer, fewer are drawn
 RANDOM_CAUSES = 3  # random networks whose filters are ablated too
 
@@ -132,12 +133,23 @@ class Study:
         named = activations.check_layers(network, shape, names)
         self.layers = tuple(n for n in activations.map_layers(network, shape) if n in named)  # last is last
         self.least = max(1, a.least // 2)  # on each half
+        filters = sum(n for name, (*_, n) in activations.map_layers(network, shape).items() if name in named)
+        # of a match: one of all filters can reach half of the level; more would show nothing
+        self.permutations = min(a.permutations, max(20_000, math.ceil(2 * filters / a.fdr)))
         settings = a.to_dict()
         for key in ("seeds", "shuffled", "random_networks"):  # networks have stages of their own
             del settings[key]
         self.stages = Stages(
             out / "stages",
-            [STAGES, settings, self.layers, config.seed, activations.network_hash(network), taken.split.hash],
+            [
+                STAGES,
+                settings,
+                self.layers,
+                config.seed,
+                activations.network_hash(network),
+                taken.split.hash,
+                taken.subject.tolist(),
+            ],
             (taken.present, taken.emotion, taken.choose),
         )
 
@@ -246,6 +258,7 @@ class Study:
         """
         i, a, out = self.inputs, self.config.attribute, []
         ablated = hasattr(self, "neutral_pictures")
+        replaced = activations.images_hash(self.neutral_pictures) if ablated else ""
 
         def make(network, found):
             acts = activations.collect(network, i.split.image, self.layers, a.batch_size, progress=False)
@@ -263,7 +276,7 @@ class Study:
             if side.kind != "random":
                 break
             name = f"causes-{side.name.replace(' ', '-')}"
-            out.append(self.stages.keep(name, lambda s=side, f=found: make(s.network, f), ablated))
+            out.append(self.stages.keep(name, lambda s=side, f=found: make(s.network, f), replaced))
         return out
 
     def _permute(self) -> controls.Permuted:
@@ -287,7 +300,7 @@ class Study:
         def make():
             return {"json": json.dumps(evidence.on_planted(
                 self.inputs, self.random, self.layers[-1], least=self.least, bootstrap=a.bootstrap,
-                permutations=a.permutations, level=a.fdr, seed=self.config.seed,
+                permutations=self.permutations, level=a.fdr, seed=self.config.seed,
             ))}  # fmt: skip
 
         return json.loads(str(self.stages.keep("planted", make, a.random_networks)["json"]))
@@ -310,8 +323,9 @@ class Study:
         kept: dict = {}
 
         def make():
-            total = min(a.permutations, measure.TESTED)
-            with tqdm(total=total, desc=f"{name}: permutations", leave=False, disable=None) as bar:
+            with tqdm(
+                total=self.permutations, desc=f"{name}: permutations", leave=False, disable=None
+            ) as bar:
                 found, acts = measure.measure(
                     network,
                     self.inputs,
@@ -319,7 +333,7 @@ class Study:
                     top_n=a.top_n,
                     least=self.least,
                     bootstrap=bootstrap,
-                    permutations=a.permutations,
+                    permutations=self.permutations,
                     seed=self.config.seed,
                     batch_size=a.batch_size,
                     folder=folder,

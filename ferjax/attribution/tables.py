@@ -204,6 +204,7 @@ def _summary(study, step: int, seen: int, wall_time_s: float) -> dict:
                 "spearman": r.spearman,
                 "low": r.low,
                 "high": r.high,
+                "undefined": r.undefined,
             }
             for of, tests in study.randomised.items()
             for r in tests
@@ -221,8 +222,18 @@ def _summary(study, step: int, seen: int, wall_time_s: float) -> dict:
         "ablation": [_ablation(study, g) for g in study.groups],
         "truth": study.truths,
         "planted": study.planted,
-        "notes": study.notes,
+        "notes": study.notes + _seen(seen, len(split.subjects)),
     }
+
+
+def _seen(seen: int, subjects: int) -> list[str]:
+    """A word of caution where the network was trained on people of the inputs."""
+    if not seen:
+        return []
+    return [
+        f"The network was trained on {seen} of the {subjects} people, with their emotions: they are held out "
+        "from the choice of units and from the read-out, but not from the network."
+    ]
 
 
 def _paper(study) -> dict:

@@ -18,9 +18,10 @@ def words(folder: pathlib.Path) -> str:
         f"{head['filters']} filters, {head['active']} active; {head['significant']} go with an action unit "
         f"on people who did not choose it ({_correction(settings)}, {settings['permutations']:,} "
         f"permutations within people, smallest possible p {settings['smallest_p'] or math.nan:.1g})",
-        f"above the 95th percentile of {settings['random_networks']} networks with random weights, for the "
-        f"same unit and layer: {head['above']}; of these {head['outside']} outside emotion, {head['within']} "
-        f"within, {head['both']} both{_by_unit(said['aus'])}",
+        f"above the 95th percentile of {settings['random_networks']} networks with random weights, in the "
+        f"same layer with the same unit (any unit, where few have it): {head['above']}; of these "
+        f"{head['outside']} outside emotion, {head['within']} within, {head['both']} both"
+        f"{_by_unit(said['aus'])}",
     ]
     for row in said["controls"]:
         counted = ", ".join(f"{key} {_range(row[key])}" for key in COUNTS)

@@ -155,15 +155,17 @@ def _controlled(e: Evidence, link: str, name: str) -> tuple[str, str]:
         )
     if within is False:
         return _vanished(e, link, same, free)
-    if within is None and outside is None:
+    if within is None and outside is None and math.isnan(e.within) and math.isnan(e.outside):
         words = (
             f"{link}, but it could be measured neither among pictures of the same emotion nor in pictures "
             f"without an emotion label: {name} and the emotion cannot be told apart here."
         )
+    elif within is None and outside is None:
+        words = f"{link}; {_unknown(e.within, same)}, and {_unknown(e.outside, free)}."
     elif within is None:
-        words = f"{link}, {_elsewhere(e, free)}; among pictures of the same emotion it could not be measured."
+        words = f"{link}, {_elsewhere(e, free)}; {_unknown(e.within, same)}."
     elif outside is None:
-        words = f"{link}, also {same}; in pictures without an emotion label it could not be measured."
+        words = f"{link}, also {same}; {_unknown(e.outside, free)}."
     else:
         words = f"{link}, also {same}, {_elsewhere(e, free)}."
     return "unclear", words
@@ -174,7 +176,7 @@ def _vanished(e: Evidence, link: str, same: str, free: str) -> tuple[str, str]:
     outside = e.holds_outside
     where = _elsewhere(e, free).removeprefix("but ")
     if outside is None:
-        where = "without an emotion label not measurable"
+        where = _unknown(e.outside, free)
     if e.within_low > 0.5:
         return "unclear", (
             f"{link}, also {same}, but there no more than filters of networks that learned nothing reach "
@@ -186,6 +188,13 @@ def _vanished(e: Evidence, link: str, same: str, free: str) -> tuple[str, str]:
         return "unclear", f"{words}: too few pictures to tell whether it follows the unit or {follows}."
     unlabelled = ", which a face may also show where nobody labelled it" if outside else ""
     return "emotion filter", f"{words}: it may follow {follows} rather than the unit{unlabelled}."
+
+
+def _unknown(value: float, where: str) -> str:
+    """Of a place where it is not known whether the link holds."""
+    if math.isnan(value):
+        return f"{where.partition(' (')[0]} it could not be measured"
+    return f"{where} it cannot be judged, for want of an interval or of a comparison"
 
 
 def _elsewhere(e: Evidence, free: str) -> str:

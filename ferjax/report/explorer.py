@@ -38,8 +38,8 @@ GLOSSARY = {
     "below 1.",
     "AP": "average precision; chance is the share of inputs with the AU.",
     "Ablation": "filters are set to their mean on neutral faces; how far the AU's logit falls, beside others "
-    "of the same layer that answer about as strongly (half to double, on average) and are not matched to the "
-    "AU. A filter without an effect exceeds all of 20 such filters once in 21 times.",
+    "of the same layer that answer about as strongly (0.8 to 1.25 times, on average) and are not matched to "
+    "the AU. A filter without an effect exceeds all of 20 such filters about once in 21 times.",
     "AU head": "a linear read-out of the AU from the network, on subjects it was not fitted on.",
     "Guided, deconvnet": "guided backpropagation (Springenberg et al. 2015) and deconvnet (Zeiler & Fergus "
     "2014): pixels that raise the filter's activation. Mid-grey is zero; each picture has its own scale.",

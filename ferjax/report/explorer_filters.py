@@ -11,7 +11,7 @@ from ferjax.report.explorer_face import PLACES, face
 
 CORRECTIONS = {
     "q": "Benjamini-Hochberg false discovery rate of the permutation test",
-    "p_max": "p of the permutation test by the max-statistic, which allows for all filters and units",
+    "p_max": "p of the permutation test by the max-statistic, which allows for all filters",
 }
 COLUMNS = (  # key of the sort, title, what it is
     ("layer", "Layer", "layer of the network"),
@@ -34,6 +34,9 @@ def au_section(a: Attribution) -> str:
     survive = {name: sum(f["verdict"] == SURVIVES for f in of) for name, of in matched.items()}
     heads = {str(entry.get("au")): entry for entry in a.summary["heads"]}
     ablation = {str(entry.get("au")): entry for entry in a.summary["ablation"]}
+    made: dict[str, str] = {}  # the first of an AU is the filter that fires on it
+    for entry in a.summary["planted"]:
+        made.setdefault(str(entry.get("planted")), str(entry.get("verdict") or ""))
     rows, articles = [], ""
     for i, (name, au) in enumerate(a.aus.items()):
         head, cut = heads.get(name, {}), ablation.get(name, {})
@@ -44,7 +47,7 @@ def au_section(a: Attribution) -> str:
             f"<td>{survive[name] if a.filters else ''}</td>"
             f"<td>{share(number(head.get('auc')))}</td><td>{_drop(cut)}</td>"
         )
-        articles += _article(i, au, matched[name], head, cut)
+        articles += _article(i, au, matched[name], head, cut, made.get(name, ""))
     head = ["AU", "FACS name", "Inputs", "AU filters", "Head AUC", "Ablation"]
     table = parts.table("", head, rows, "aus")
     nowhere = [name for name in a.aus if name not in PLACES]
@@ -57,7 +60,7 @@ def au_section(a: Attribution) -> str:
     )
 
 
-def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mapping) -> str:
+def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mapping, made: str) -> str:
     name = escape(au["name"])
     facts = {"Seen in": f"{_of(au)} inputs"}
     if au["together_with"]:
@@ -72,6 +75,8 @@ def _article(i: int, au: Mapping, matched: list[dict], head: Mapping, cut: Mappi
         random = number(head.get("random_auc"))
         facts["AU head"] = words + (f"; on random networks {share(random)}" if random is not None else "")
     facts["Ablation"] = _ablation(cut)
+    if made:
+        facts["A filter made of it"] = f"is called: {escape(made)}"
     chips = ""
     for verdict in (*VERDICTS[:4], *sorted({f["verdict"] for f in matched} - set(VERDICTS))):
         of = sorted((f for f in matched if f["verdict"] == verdict), key=lambda f: -(f["auc"] or 0))

@@ -6,7 +6,8 @@ rejected, no action unit being in all of their strongest inputs. Here: what surv
     ferjax attribute --config experiments/breuer2017/filters.py --workdir runs/filters --dir /path/to/CK+
 
 trains (8 emotions, the paper's network, one fold of the subjects held out) and its controls (two other
-seeds, one network on shuffled labels), and writes the report.
+seeds, one network on shuffled labels), and writes the report. The recipe (optimizer, augmentation, epochs) is
+ours, chosen for few sequences, not the paper's.
 """
 
 from ferjax import config

@@ -40,8 +40,9 @@ def test_the_headline_and_the_controls_are_said(explorer_large):
     assert f"{h['both']} of {h['filters']} filters follow an action unit more closely" in text
     assert "Random networks, treated alike, give 2 to 9; to exceed all of 20 by chance has a" in text
     assert f"of {paper['active']} active filters of block3/relu (paper, as commonly quoted: 7 of 50)" in text
-    assert "31 of 280 significant filters, 7 of 90 others, 12 of 200 significant ones of random" in text
-    assert "20 of 21 on the action unit; 0 of 21 on the person; 0 of 21 on the emotion label" in text
+    assert "31 of 280 (11%) significant filters lower their AU's logit more than any of 20 filters" in text
+    assert "20 of 21 made of the action unit, 0 of 21 made of the person, 0 of 21 made of the emotion" in text
+    assert "of the others 7 of 90 (8%); in random networks 12 of 200 (6%) and 31 of 600 (5%)" in text
     for words in ("random weights 5 20 networks, 2 to 9", "shuffled labels 6 1 network", "64% 60% to 70%"):
         assert words in text
     for words in (

@@ -250,19 +250,21 @@ def _causes(summary: Mapping) -> str:
     """Of the matched filters, how many the AU's logit needs; "" where the summary does not say."""
     found = summary.get("causes")
     c = {k: v for k, v in found.items() if isinstance(v, list)} if isinstance(found, dict) else {}
-    kinds = {"matched": "significant filters", "other": "others"}
-    kinds |= {"random_matched": "significant ones of random networks", "random_other": "their others"}
-    words = []
-    for key, title in kinds.items():
+
+    def share(key: str) -> str:
         stronger, comparable, _ = triple(c.get(key))
-        if stronger is not None and comparable:
-            words.append(f"{stronger:,.0f} of {comparable:,.0f} {title}")
-    if not words:
+        if stronger is None or not comparable:
+            return ""
+        return f"{stronger:,.0f} of {comparable:,.0f} ({stronger / comparable:.0%})"
+
+    matched, other, random, rest = map(share, ("matched", "other", "random_matched", "random_other"))
+    if not matched:
         return ""
-    return (
-        f"{', '.join(words)} lower their AU's logit, when set to neutral, more than any of 20 filters of "
-        "alike activation does (of those that have so many)"
-    )
+    out = f"set to neutral, {matched} significant filters lower their AU's logit more than any of 20 filters "
+    out += "of alike activation" + (f", of the others {other}" if other else "")
+    if random:
+        out += f"; in random networks {random}" + (f" and {rest}" if rest else "")
+    return f"{out}; luck: 5%"
 
 
 def _settings(summary: Mapping) -> str:

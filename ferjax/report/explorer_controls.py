@@ -80,7 +80,7 @@ def _layers(summary: Mapping) -> str:
     if not rows:
         return parts.missing("summary.json holds no layers.")
     head = ["Layer", "Filters", "Active", "Map", "Receptive field"]
-    return parts.table("The layers.", head, rows)
+    return parts.table("Layers", head, rows)
 
 
 def planted(summary: Mapping) -> str:
@@ -103,10 +103,11 @@ def planted(summary: Mapping) -> str:
     counted = []
     for kind in kinds:
         some = [p for p in rows if p["fires_on"] == kind]
-        counted.append(f"{sum(p.get('verdict') == SURVIVES for p in some)} of {len(some)} on {escape(kind)}")
+        called = sum(p.get("verdict") == SURVIVES for p in some)
+        counted.append(f"{called} of {len(some)} made of {escape(kind)}")
     return (
         "<h3>What this set can show</h3><p>Filters were made to fire on one thing alone and treated like the "
-        f"network's own. Called AU filters are of those that fire {'; '.join(counted)}. Where a filter made "
+        f"network's own. So many of them are called AU filters: {', '.join(counted)}. Where a filter made "
         "of an AU (ROC AUC about 0.92) is not called one, the set has too few pictures to tell.</p>"
         "<details><summary>AU by AU</summary>"
         + parts.table("", ["AU", *(f"Fires on {kind}" for kind in kinds)], body, "planted")

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import sys
 import tempfile
 
 import pytest
@@ -12,6 +13,10 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_p
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "Agg"
+
+# PyTorch as PyPI has it for Linux brings triton, whose LLVM and TensorFlow's end the process when both are
+# loaded (segmentation fault, torch 2.13 with TensorFlow 2.21); PyTorch goes without a triton it cannot import.
+sys.modules["triton"] = None
 
 _compiled = tempfile.TemporaryDirectory(prefix="ferjax-compiled-")  # goes with this process
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name

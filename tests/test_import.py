@@ -1,6 +1,7 @@
 """What imports what: the rules of docs/architecture.md, and life without TensorFlow."""
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -162,3 +163,11 @@ def test_the_device_resident_path_needs_no_tensorflow(tmp_path):
     assert [name for name in a if not np.array_equal(a[name], b[name])] == []
     lines = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("without", "with")]
     assert lines[0] == lines[1]
+
+
+def test_triton_stays_out_of_a_process_with_tensorflow():
+    """Its LLVM beside TensorFlow's is a segmentation fault; see conftest."""
+    with pytest.raises(ImportError):
+        importlib.import_module("triton")
+    torch = pytest.importorskip("torch")
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # this is where PyTorch looks for it

@@ -15,7 +15,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "Agg"
 
 # PyTorch as PyPI has it for Linux brings triton, whose LLVM and TensorFlow's end the process when both are
-# loaded (segmentation fault, torch 2.13 with TensorFlow 2.21); PyTorch goes without a triton it cannot import.
+# loaded (segmentation fault, torch 2.13 with TensorFlow 2.21); PyTorch does without one it cannot import.
 sys.modules["triton"] = None
 
 _compiled = tempfile.TemporaryDirectory(prefix="ferjax-compiled-")  # goes with this process

@@ -78,7 +78,8 @@ def statistics(x, images) -> None:
     present = (rng.random((q, u)) < rng.uniform(0.05, 0.5, u)).astype(np.int8)
     subject, emotion = np.arange(q) % 100, rng.integers(-8, 8, q).clip(-1)
     names, people = tuple(f"AU{i:02d}" for i in range(u)), np.char.mod("S%03d", subject)
-    split = Split("noise", images, emotion, present, people, people, tuple("abcdefgh"), names)
+    ids = np.arange(q).astype(str)
+    split = Split("noise", images, emotion, present, people, ids, tuple("abcdefgh"), names)
     inputs = Inputs(
         split, "made up", present, names, [], ((),) * u, ((),) * u, emotion, matching.halves(people), q
     )

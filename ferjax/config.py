@@ -119,11 +119,9 @@ def default() -> ConfigDict:
     t.pictures = 9  # strongest inputs a filter is shown with
     t.threshold = 1  # least intensity (1 = A, trace) that counts as showing an AU
     t.least = 8  # inputs that must show an AU, and that must not, or it is left out; half of it in each half
-    t.permutations = 200_000  # of AU rows within people, for the table of pairs; 20,000 of a match
+    t.permutations = 200_000  # of AU rows within people, for the table of pairs; some 20,000 of a match
     t.fdr = 0.05  # of Benjamini-Hochberg; of the max-statistic where permutations are too few for it
-    t.random_networks = (
-        20  # of the same architecture, with random weights; 2 or more, each judged by the others
-    )
+    t.random_networks = 20  # with random weights; 2 or more, since each is judged by the others
     t.seeds = 0  # further trainings with other seeds: which matches recur
     t.shuffled = 0  # trainings on shuffled labels
     t.bootstrap = 2000  # resamples of subjects behind each interval

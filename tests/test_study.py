@@ -13,7 +13,7 @@ import runs
 from data_pipelines import arrays
 from data_pipelines.split import Split
 from ferjax import config
-from ferjax.attribution import inputs, stages, study
+from ferjax.attribution import inputs, matching, stages, study
 from ferjax.attribution.network import Network
 from ferjax.models import fer_cnn
 from ferjax.report import explorer_data
@@ -184,13 +184,16 @@ def test_every_number_of_a_filter_is_of_the_half_that_did_not_choose(bars):
     out = bars / "w" / "attribution" / "npz"
     said, rows = json.loads((out / "summary.json").read_text()), table(out / "filters.csv")
     assert {row["au"] for row in rows} <= {"AU01", "AU12", ""}  # AU43 is never shown
+    sizes = {"train": 60, "select": 24, "test": 24}
+    people = np.array([f"{name}-{i % 6}" for name, n in sizes.items() for i in range(n)])
     matched = [row for row in rows if row["au"]]
     for row in matched:
         measured = int(row["present"]) + int(row["absent"])
-        assert measured in (54, 60)  # of 108 inputs of 18 people: 6 of 10 inputs each, 12 of 4
+        assert measured == (~matching.halves(people)).sum()
         assert int(row["within_present"]) + int(row["within_absent"]) <= measured
         assert row["random_95"] and float(row["q"]) >= float(row["p"])
     assert said["layers"][0]["random_band"].keys() == {"AU01", "AU12"}
+    assert "trained on 6 of the 18 people" in " ".join(said["notes"])
     assert {row["of"] for row in said["randomisation"]} == {"logits", "block2/relu"}
     causes = said["causes"]
     assert causes["matched"][2] == said["headline"]["significant"]

@@ -10,12 +10,8 @@ from ferjax.attribution.inputs import Inputs
 from ferjax.attribution.measure import Measured
 from ferjax.attribution.planted import planted_responses
 
-FIRES = (
-    "the action unit",
-    "the person",
-    "the emotion label",
-    "person and label",
-)  # what the planted filters fire on
+FIRES = ("the action unit", "the person", "the emotion label", "person and label")
+"""What the planted filters fire on, in the order of `planted_responses`."""
 
 
 def gather(

@@ -125,15 +125,16 @@ class Study:
         self.inputs, self.network, self.data = taken, network, data
         self.notes: list[str] = []
         self.sides: list[sides.Side] = []
+        self.neutral_pictures = None  # where the set has too few, nothing is ablated
         self.began = time.monotonic()
         self.device = jax.devices()[0].device_kind
         a = config.attribute
         names = tuple(part.strip() for part in a.layers.split(",") if part.strip()) or None
         shape = taken.split.image.shape[1:]
-        named = activations.check_layers(network, shape, names)
-        self.layers = tuple(n for n in activations.map_layers(network, shape) if n in named)  # last is last
+        named, maps = activations.check_layers(network, shape, names), activations.map_layers(network, shape)
+        self.layers = tuple(name for name in maps if name in named)  # in forward order: the last is the last
         self.least = max(1, a.least // 2)  # on each half
-        filters = sum(n for name, (*_, n) in activations.map_layers(network, shape).items() if name in named)
+        filters = sum(maps[name][2] for name in self.layers)
         # of a match: one of all filters can reach half of the level; more would show nothing
         self.permutations = min(a.permutations, max(20_000, math.ceil(2 * filters / a.fdr)))
         settings = a.to_dict()
@@ -257,7 +258,7 @@ class Study:
         significant filters and of the rest}.
         """
         i, a, out = self.inputs, self.config.attribute, []
-        ablated = hasattr(self, "neutral_pictures")
+        ablated = self.neutral_pictures is not None
         replaced = activations.images_hash(self.neutral_pictures) if ablated else ""
 
         def make(network, found):

@@ -215,7 +215,7 @@ def _summary(study, step: int, seen: int, wall_time_s: float) -> dict:
                 "auc": study.head["auc"][u],
                 "low": study.head["low"][u],
                 "high": study.head["high"][u],
-                "random_auc": _mean([c["auc"][u] for c in study.random_causes]),
+                "random_auc": float(np.mean([c["auc"][u] for c in study.random_causes])),
             }
             for u, au in enumerate(i.au_names)
         ],
@@ -329,10 +329,6 @@ def _spread(values) -> list[float]:
     if not np.isfinite(values).any():
         return [np.nan] * 3
     return [float(np.nanmean(values)), float(np.nanmin(values)), float(np.nanmax(values))]
-
-
-def _mean(values) -> float:
-    return float(np.mean(values)) if values else np.nan
 
 
 def _median(values: np.ndarray) -> float:

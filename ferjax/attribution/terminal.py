@@ -4,7 +4,7 @@ import math
 import pathlib
 
 from ferjax import files
-from ferjax.attribution import ablation, evidence
+from ferjax.attribution import ablation, evidence, verdict
 from ferjax.attribution.tables import COUNTS
 
 
@@ -48,7 +48,7 @@ def planted_words(planted: list[dict]) -> str:
     out = []
     for fires in evidence.FIRES:
         some = [p for p in planted if p["fires_on"] == fires]
-        called = [p for p in some if p["verdict"] == "AU filter"]
+        called = [p for p in some if p["verdict"] == verdict.AU_FILTER]
         wrong = sum(p["au"] != p["planted"] for p in called)
         words = f"{len(called)} of {len(some)} that fire on {fires} alone"
         out.append(words + (f" ({wrong} of another unit)" if wrong else ""))

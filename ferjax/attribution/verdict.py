@@ -1,8 +1,8 @@
 """What may be said of one filter, as a code and in one plain sentence: from numbers alone.
 
 The codes are those of docs/attribution.md. A link counts as holding within emotion (or outside it) when the
-interval of its AUC there lies above 0.5 and the AUC exceeds the 95th percentile of networks with random
-weights, matched in the same way. A link that is not shown is not a link shown to be absent, and the
+interval of its AUC there lies above 0.5 and the AUC exceeds what networks with random weights, matched in the
+same way, reach (`measure.limits`). A link that is not shown is not a link shown to be absent, and the
 sentences say so.
 """
 
@@ -13,8 +13,8 @@ import math
 
 from data_pipelines import labels
 
-AS_RANDOM = "as in random networks"
-CODES = ("inactive", "no match", AS_RANDOM, "emotion filter", "AU filter", "unclear")
+AS_RANDOM, AU_FILTER = "as in random networks", "AU filter"
+CODES = ("inactive", "no match", AS_RANDOM, "emotion filter", AU_FILTER, "unclear")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Evidence:
       corrected: p-value of filter and unit on the measuring half (permutations within subjects) that allows
         for the number of filters; corrected_by: "q" (Benjamini-Hochberg) or "p_max" (max-statistic).
       auc, auc_low, auc_high: on the measuring half.
-      random: 95th percentile of the AUC of matches in this layer, with this unit, of networks with random
-        weights.
+      random: what matches in this layer, with this unit, reach in networks with random weights
+        (`measure.limits`).
       within, within_low, within_high, random_within: the same among inputs of one emotion.
       within_present, within_absent: inputs with and without the unit that it rests on.
       outside and the like: the same among inputs without an emotion label.
@@ -149,7 +149,7 @@ def _controlled(e: Evidence, link: str, name: str) -> tuple[str, str]:
     )
     within, outside = e.holds_within, e.holds_outside
     if within and outside:
-        return "AU filter", (
+        return AU_FILTER, (
             f"{link}, also {same} and {free}, each more than in networks that learned nothing; "
             "whether the network relies on it is not shown by this."
         )

@@ -17,7 +17,7 @@ def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
     return image, rng.integers(0, CLASSES, batch, dtype=np.int32)
 
 
-def ferjax(batch: int):
+def ferjax(batch: int, compute_dtype: str = "float32"):
     """What `ferjax train` runs by default: images gathered by row and flipped in the step, metrics, pmap."""
     import jax
 
@@ -30,6 +30,7 @@ def ferjax(batch: int):
     keep_freed_memory()
     c = config.default()
     c.input.batch_size = c.evaluate.batch_size = batch
+    c.model.compute_dtype = compute_dtype
     image, label = random_images(batch)
     none = np.array([""] * batch)
     split = arrays.Split(
@@ -55,7 +56,16 @@ def ferjax(batch: int):
         state, _ = step(state, rows, resident)
         jax.block_until_ready(state)
 
-    return run, lambda: forward(state.params, rows, resident), f"jax {jax.__version__}"
+    return (
+        run,
+        lambda: forward(state.params, rows, resident),
+        f"jax {jax.__version__} on {devices.describe()}",
+    )
+
+
+def ferjax_bf16(batch: int):
+    """The same with bfloat16 products and float32 weights, as on an accelerator."""
+    return ferjax(batch, "bfloat16")
 
 
 def keras(batch: int, jit_compile: bool | str = False):
@@ -83,34 +93,59 @@ def keras_auto(batch: int):
     return keras(batch, "auto")
 
 
-def torch(batch: int):
-    """PyTorch, eager, channels last; batches lie ready as tensors."""
+def torch(batch: int, compiled: bool = False, bf16: bool = False):
+    """PyTorch, channels last, on a GPU where it sees one; batches lie ready as tensors on its device."""
     import torch
 
     nn = torch.nn
+    gpu = torch.cuda.is_available()
+    device = torch.device("cuda" if gpu else "cpu")
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True  # as jax's default there
     stack, channels = [], 1
     for filters in (64, 128, 256):
         stack += [nn.Conv2d(channels, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
         channels = filters
     stack += [nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 512), nn.ReLU(), nn.Dropout(0.5)]
-    model = nn.Sequential(*stack, nn.Linear(512, CLASSES)).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.Adam(model.parameters())
+    model = nn.Sequential(*stack, nn.Linear(512, CLASSES)).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), fused=gpu)
     image, label = random_images(batch)
-    image = torch.tensor(image.transpose(0, 3, 1, 2) / np.float32(255)).to(memory_format=torch.channels_last)
-    label = torch.tensor(label, dtype=torch.int64)
+    image = torch.tensor(image.transpose(0, 3, 1, 2) / np.float32(255))
+    image = image.to(device, memory_format=torch.channels_last)
+    label = torch.tensor(label, dtype=torch.int64, device=device)
+    forward = torch.compile(model) if compiled else model
+    products = torch.autocast(device.type, torch.bfloat16, enabled=bf16)
 
     def run():
         model.train()
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(image), label).backward()
+        with products:
+            loss = nn.functional.cross_entropy(forward(image), label)
+        loss.backward()
         optimizer.step()
+        if gpu:
+            torch.cuda.synchronize()
 
     def infer():
         model.eval()
-        with torch.inference_mode():
-            return model(image).softmax(1).numpy()
+        with torch.inference_mode(), products:
+            return forward(image).softmax(1).float().cpu().numpy()
 
-    return run, infer, torch.__version__
+    where = torch.cuda.get_device_name() if gpu else "cpu"
+    return run, infer, f"{torch.__version__} on {where}"
 
 
-ALL = {"ferjax": ferjax, "keras": keras, "keras-auto": keras_auto, "torch": torch}
+def torch_compiled(batch: int):
+    """PyTorch through torch.compile, in bfloat16 by autocast."""
+    return torch(batch, compiled=True, bf16=True)
+
+
+ALL = {
+    "ferjax": ferjax,
+    "keras": keras,
+    "keras-auto": keras_auto,
+    "torch": torch,
+    "ferjax-bf16": ferjax_bf16,
+    "torch-bf16": torch_compiled,
+}
+DEFAULT = ("ferjax", "keras", "keras-auto", "torch")
+"""Those worth running on a CPU; the bfloat16 pair is for accelerators."""

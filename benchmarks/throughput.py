@@ -1,6 +1,7 @@
 """Training and inference throughput of the expression network beside Keras and PyTorch on the same machine.
 
     python -m benchmarks.throughput [--batches 32,128,512] [--rounds 3] [--contestants ferjax,keras,torch]
+    python -m benchmarks.throughput --contestants ferjax,torch,ferjax-bf16,torch-bf16 --out gpu.json   # a GPU
 
 In each round every contestant runs once at every batch size, in a process of its own, one after the other, so
 that neither memory nor threads are shared and a busy spell of the machine meets all alike. Ratios are taken
@@ -127,7 +128,8 @@ def main() -> None:
     )
     parser.add_argument("--batches", default="32,128,512")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--contestants", default=",".join(contestants.ALL))
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--contestants", default=",".join(contestants.DEFAULT))
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -168,10 +170,10 @@ def main() -> None:
     print(table(rows))
     for name, why in missing.items():
         print(f"{name}: not measured, {why}")
-    RESULTS.parent.mkdir(exist_ok=True)
+    args.out.parent.mkdir(exist_ok=True, parents=True)
     whole = {"machine": about, "versions": versions, "rounds": args.rounds, "rows": rows, "missing": missing}
-    RESULTS.write_text(json.dumps(whole, indent=1) + "\n")
-    print(f"written: {RESULTS}")
+    args.out.write_text(json.dumps(whole, indent=1) + "\n")
+    print(f"written: {args.out}")
 
 
 if __name__ == "__main__":

@@ -232,16 +232,23 @@ def _cached(cache: Path) -> dict[str, Split] | None:
 
 
 def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split]:
-    """Reads a set's source through its TFDS builder, or without where TensorFlow is not installed."""
-    try:
-        tensorflow()
-        import tensorflow_datasets  # noqa: F401
-    except ImportError as error:
-        log.info("reading %s without TensorFlow (%s)", name, error)
+    """Reads a set's source through its TFDS builder, or without where TensorFlow is not installed.
+
+    What has no source, such as facsynth, is drawn; its TFRecords would take longer than drawing does.
+    """
+    if not options.get(
+        "dir"
+    ):  # drawn, not read; or its own error says what it needs, where TFDS would look elsewhere
         parts = module.arrays(options)
     else:
-        unnamed = options.get("dir") == ""  # TFDS would look in its own folder; the set says what it needs
-        parts = module.arrays(options) if unnamed else _through_tfds(module, options, folder)
+        try:
+            tensorflow()
+            import tensorflow_datasets  # noqa: F401
+        except ImportError as error:
+            log.info("reading %s without TensorFlow (%s)", name, error)
+            parts = module.arrays(options)
+        else:
+            parts = _through_tfds(module, options, folder)
     classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
     splits = {}
     for part, arrays in parts.items():

@@ -16,7 +16,7 @@ def get_config():
     c = config.default()
     c.name = "demo: emotions of the built-in faces"
     c.data.name = "facsynth"
-    c.data.options.n_subjects = 600
+    c.data.options.n_subjects = 500
     c.data.options.images_per_subject = 40
     c.input.batch_size = 128
     c.train.epochs = 3
@@ -35,4 +35,5 @@ def get_config():
 
     c.augment.flip = True
     c.augment.translation = 0.04
+    c.evaluate.views = 2  # and mirrored
     return c

@@ -103,7 +103,12 @@ def mouth_cover(who: Identity, shape: Shape, p: Points) -> Mouth:
     in_up = jnp.clip((yui - p.y) / (yui - yuo + 0.01), 0.0, 1.0)
     tilt = lips * (fc * (0.02 - 0.62 * in_low) - (1.0 - fc) * 0.45 * (1.0 - 0.5 * in_up))
     reach = 0.050 + 0.25 * shape.gap_up
-    teeth = edge(yui + reach * oval - p.y, soft + 0.004) * edge(1.0 - t2, 0.25)
+    bite = (
+        yui + reach * oval
+    )  # where the upper teeth end; the lower ones begin there, or as far below as the jaw is
+    parted = 0.62 * shape.jaw
+    lower_row = edge(p.y - bite - parted, soft + 0.004) * (1.0 - 0.7 * jnp.clip(shape.jaw / 0.1, 0.0, 1.0))
+    teeth = (edge(bite - p.y, soft + 0.004) + 0.45 * lower_row) * edge(1.0 - t2, 0.25)
     deep = jnp.clip((p.y - yui) / 0.12, 0.0, 1.0)
     below = hump((p.y - ylo - 0.022) / 0.045) * arch
     return Mouth(lips, gap, mark, tilt, teeth, deep, below)
@@ -114,7 +119,7 @@ def paint_mouth(shape: Shape, p: Points, m: Mouth, img: Array, shade: Array) -> 
     glow = 0.35 + 0.65 * jnp.clip(shade, 0.0, 1.2)
     tongue = 0.20 * hump((p.y - shape.mid_y - shape.gap_low) / 0.12) * hump(p.x / 0.2)
     inside = 0.045 + tongue * glow
-    inside = mix(inside, (0.88 - 0.30 * (p.x / 0.25) ** 2) * glow, m.teeth * 0.95)
+    inside = mix(inside, (0.88 - 0.30 * (p.x / 0.25) ** 2) * glow, 0.95 * jnp.minimum(m.teeth, 1.0))
     img = mix(img, inside, m.gap)
     return mix(img, 0.05, jnp.clip(m.line, 0.0, 0.9))
 

@@ -99,7 +99,8 @@ def move(who: Identity, aus: Array) -> Shape:
         who.mouth_w + 0.085 * a[12] + 0.085 * a[20] - 0.016 * a[14] + 0.008 * a[15] - 0.030 * a[23]
         - 0.030 * a[24] - 0.012 * a[17] - 0.035 * a[27] - 0.012 * a[26]
     )  # fmt: skip
-    jaw = 0.10 * m[26] + 0.19 * m[27] - 0.02 * m[26] * m[27]
+    dropped = m[26] * (1.4 - 0.4 * m[26])  # most of it early: a trace can be seen
+    jaw = 0.14 * dropped + 0.19 * m[27] - 0.02 * m[26] * m[27]
     corner = who.mouth_y + who.corner_y + sides * who.skew_mouth
     corner_y = (
         corner - 0.100 * a[12] - 0.020 * a[14] + 0.085 * a[15] + 0.014 * a[20] + 0.012 * a[17] + 0.35 * jaw
@@ -107,7 +108,7 @@ def move(who: Identity, aus: Array) -> Shape:
     )  # fmt: skip
     mid_y = who.mouth_y - 0.050 * m[17] + 0.012 * m[12] - 0.022 * m[10] - 0.008 * m[9] + 0.30 * jaw
     thin = 1.0 / (1.0 + 1.9 * a[23] + 0.9 * a[24] + 0.35 * a[20] + 0.25 * a[12])
-    gap = 0.042 * m[25] + 0.055 * m[26] + 0.12 * m[27]
+    gap = 0.085 * m[25] * (1.6 - 0.6 * m[25]) + 0.020 * m[26] + 0.12 * m[27]
     return Shape(
         brow_x=who.brow_in - 0.040 * knit + 0.008 * a[1],
         brow_in=brow_in,

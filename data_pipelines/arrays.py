@@ -67,8 +67,8 @@ DEFAULTS = {
     "labels": "",  # "" is the set's own
     "select": "auto",
     "published": "",  # names a division made elsewhere: then it may share subjects or images between its parts
-    "folds": 0,  # 0: the set's own parts; else all of it divided by subject
-    "fold": 0,  # the one that is reported; the next one selects
+    "kfolds": 0,  # 0: the set's own parts; else all of it divided by subject
+    "kfold": 0,  # the one that is reported; the next one selects
     "map": "",  # emotions by name: a map of labels.LABEL_MAPS, or "contempt=disgust"; what maps to nothing goes
     "classes": "",  # emotions kept, comma between, in this order; "" all
     "exclude_blank": False,  # leave out images of one single grey value
@@ -115,10 +115,10 @@ def load_parts(data: Mapping) -> Parts:
         own = getattr(module, "parts", _train_validation_test)
         divided = own(options, splits)
         parts = Parts(**divided) if isinstance(divided, Mapping) else Parts(*divided)
-        published = "" if data["folds"] else parts.published or getattr(module, "PUBLISHED", "")
+        published = "" if data["kfolds"] else parts.published or getattr(module, "PUBLISHED", "")
         parts = parts._replace(findings=found + parts.findings, published=published)
-    if data["folds"]:
-        parts = divide.by_fold(parts, int(data["folds"]), int(data["fold"]))
+    if data["kfolds"]:
+        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))
     parts = parts._replace(published=data["published"] or parts.published)
     parts = divide.relabel(parts, data["map"], data["classes"])
     parts = _exclude(parts, data["exclude_blank"], data["exclude_duplicates"])

@@ -24,7 +24,7 @@ def by_fold(parts, n: int, fold: int):
       BadInput: no such fold, or fewer subjects than folds.
     """
     if n < 3 or not 0 <= fold < n:
-        raise BadInput(f"data.folds is {n} and data.fold {fold}; take 3 folds or more, numbered from 0")
+        raise BadInput(f"data.kfolds is {n} and data.kfold {fold}; take 3 folds or more, numbered from 0")
     set_name = parts.train.name.partition("/")[0]
     whole = join(set_name, [parts.train, parts.select, parts.test])
     whole = whole.take(np.argsort(whole.id, kind="stable"))

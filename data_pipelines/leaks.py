@@ -79,7 +79,7 @@ def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.
     names = [s.encode() if s else b"\0" + p for s, p in zip(subject.tolist(), pixels.tolist(), strict=True)]
     groups, inverse, size = np.unique(np.array(names, object), return_inverse=True, return_counts=True)
     if len(groups) < n:
-        raise BadInput(f"data.folds is {n}, and there are {len(groups)} subjects; take fewer folds")
+        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} subjects; take fewer folds")
     order = [hashlib.sha256(f"ferjax fold {seed} ".encode() + g).digest() for g in groups]
     rows, of_group = np.zeros(n, int), np.zeros(len(groups), int)
     for g in sorted(range(len(groups)), key=lambda g: (-size[g], order[g])):

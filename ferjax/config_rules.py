@@ -65,7 +65,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         one_of("data.exclude_duplicates", "none", "across"),
         one_of("data.select", "auto", "tenth"),
         at_least("data.limit", 0),
-        ("data.folds", c.data.folds == 0 or c.data.folds >= 3, "0, or 3 or more"),
+        ("data.kfolds", c.data.kfolds == 0 or c.data.kfolds >= 3, "0, or 3 or more"),
         (
             "data.fold",
             0 <= c.data.fold < max(1, c.data.folds),

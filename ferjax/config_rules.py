@@ -67,9 +67,9 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("data.limit", 0),
         ("data.kfolds", c.data.kfolds == 0 or c.data.kfolds >= 3, "0, or 3 or more"),
         (
-            "data.fold",
-            0 <= c.data.fold < max(1, c.data.folds),
-            f"from 0 to below data.folds ({c.data.folds})",
+            "data.kfold",
+            0 <= c.data.kfold < max(1, c.data.kfolds),
+            f"from 0 to below data.kfolds ({c.data.kfolds})",
         ),
         ("transfer.checkpoint", bool(c.transfer.checkpoint), "best, last or a step"),
         ("transfer.rates", part_numbers(c.transfer.rates) is not None, PARTS),

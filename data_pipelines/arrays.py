@@ -66,10 +66,10 @@ DEFAULTS = {
     "options": {},  # see OPTIONS of data_pipelines/<name>
     "labels": "",  # "" is the set's own
     "select": "auto",
-    "published": "",  # names a division made elsewhere: then it may share subjects or images between its parts
+    "published": "",  # names a division made elsewhere, which may share images between its parts
     "kfolds": 0,  # 0: the set's own parts; else all of it divided by subject
     "kfold": 0,  # the one that is reported; the next one selects
-    "map": "",  # emotions by name: a map of labels.LABEL_MAPS, or "contempt=disgust"; what maps to nothing goes
+    "map": "",  # emotions by name: of labels.LABEL_MAPS, or "contempt=disgust"; "contempt=" leaves out
     "classes": "",  # emotions kept, comma between, in this order; "" all
     "exclude_blank": False,  # leave out images of one single grey value
     "exclude_duplicates": "none",  # or across

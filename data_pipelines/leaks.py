@@ -54,9 +54,9 @@ def refuse_pair(a: Split, one: str, b: Split, other: str) -> None:
     if what:
         some = ", ".join(what[:SHOWN]) + (f" and {len(what) - SHOWN} more" if len(what) > SHOWN else "")
         raise BadInput(
-            f"{a.name} ({one}) and {b.name} ({other}) share {len(what)} {kind} {some}. What is reported must not "
-            f"have been trained or selected on: {mend}; or name in data.published the division that others made "
-            "and report on"
+            f"{a.name} ({one}) and {b.name} ({other}) share {len(what)} {kind} {some}. What is reported "
+            f"must not have been trained or selected on: {mend}; or name in data.published the division that "
+            "others made and report on"
         )
 
 

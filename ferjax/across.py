@@ -1,4 +1,4 @@
-"""A trained network on another data set, as it is: classes meet by name, what it learned from is not scored."""
+"""A trained network on another set as it is: classes meet by name, what it learned from is not scored."""
 
 import csv
 import dataclasses
@@ -21,7 +21,7 @@ from ferjax.parallel import Devices
 def across(
     workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0
 ) -> list[pathlib.Path]:
-    """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json, .csv, .png.
+    """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
     The emotions that both have are scored: images of others are left out, and the network's probabilities are
     divided by their sum over these. Which, and how many images were left out, is in the result's notes.

@@ -1,4 +1,4 @@
-"""The cross-data-set table as files: pooled results, CSV, Markdown, a heat map, and study.json for the report."""
+"""The cross-data-set table as files: results, CSV, Markdown, a heat map, and study.json for the report."""
 
 import io
 import pathlib
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ferjax import files, protocols, results
 from ferjax import config as config_lib
+from ferjax import files, protocols, results
 from ferjax.cross_dataset import MODES, Study, pooled
 
 SCHEMA = "ferjax/study/1"
@@ -142,9 +142,9 @@ def legend(study: Study) -> str:
     """How to read the table."""
     paper = f" In brackets: {study.c.paper_says}." if study.c.paper else ""
     return (
-        f"Accuracy in percent over {len(study.classes)} emotions ({', '.join(study.classes)}), predictions of "
-        f"{study.c.seeds} networks (seeds) pooled, 95 % bootstrap interval over subjects, over images where no "
-        f"subjects are known. The diagonal is the network that was trained there.{paper}\n"
+        f"Accuracy in percent over {len(study.classes)} emotions ({', '.join(study.classes)}), "
+        f"predictions of {study.c.seeds} networks (seeds) pooled, 95 % interval over subjects, over "
+        f"images where no subjects are known. The diagonal is the network that was trained there.{paper}\n"
     )
 
 

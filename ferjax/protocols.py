@@ -1,9 +1,9 @@
-"""Many trainings as one job: cells that are kept once finished, shared by processes, and gone on with when killed.
+"""Many trainings as one job: cells, kept once finished, shared by processes, gone on with when killed.
 
-A cell is a training or an evaluation with a name, `head/ck_plus-fer2013/seed0`, and a folder of that name under
-W/cells. What it found lies there in cell.json, written whole or not at all. A cell is claimed by a lock on its
-folder, which goes with its process however that ends, so that any number of processes, also of several hosts that
-share the folder, can work on one job.
+A cell is a training or an evaluation with a name, `head/ck_plus-fer2013/seed0`, and a folder of that name
+under W/cells. What it found lies there in cell.json, written whole or not at all. A cell is claimed by a lock
+on its folder, which goes with its process however that ends, so that any number of processes, also of several
+hosts that share the folder, can work on one job.
 """
 
 import contextlib
@@ -71,8 +71,8 @@ def finished(workdir, cells: Sequence[Cell]) -> dict[str, dict]:
         if said.get("schema") != SCHEMA or said.get("key") != cell.key:
             differs = differing(said.get("about", {}), json.loads(json.dumps(cell.about, default=str)))
             raise BadInput(
-                f"{path.parent} was made with other settings or data ({differs}); use a new --workdir, or delete "
-                "that folder to make it again"
+                f"{path.parent} was made with other settings or data ({differs}); use a new --workdir, or "
+                "delete that folder to make it again"
             )
         done[cell.name] = said["found"]
     return done
@@ -122,8 +122,8 @@ def run_cells(workdir, cells: Sequence[Cell], say: Callable[[str], None]) -> tup
                 if cell.name not in done:
                     seconds = sum(c.seconds for c in left)
                     say(
-                        f"cell {len(done) + 1} of {len(cells)}: {cell.name} (about {span(cell.seconds)}; all that is "
-                        f"left about {span(seconds)})"
+                        f"cell {len(done) + 1} of {len(cells)}: {cell.name} (about {span(cell.seconds)}; all "
+                        f"that is left about {span(seconds)})"
                     )
                     begun = time.monotonic()
                     found, status = cell.run(folder_of(workdir, cell))

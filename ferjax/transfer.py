@@ -27,13 +27,14 @@ def patterns(text: str) -> tuple[str, ...]:
 
 
 def check_names(c: ConfigDict, parts: tuple[str, ...]) -> None:
-    """BadInput where a pattern of config.transfer fits no part of the network, or nothing is left to learn."""
+    """BadInput where a pattern of config.transfer fits no part, or nothing is left to learn."""
     t = c.transfer
     for key in ("take", "freeze", "rates", "unfreeze"):
         for pattern in part_numbers(t[key]) if key in ("rates", "unfreeze") else patterns(t[key]):
             if not fnmatch.filter(parts, pattern):
                 raise BadInput(
-                    f"config key transfer.{key} names {pattern!r}; this network's parts are {', '.join(parts)}"
+                    f"config key transfer.{key} names {pattern!r}; this network's parts are "
+                    f"{', '.join(parts)}"
                 )
     if all(_matches(part, patterns(t.freeze)) for part in parts):
         raise BadInput(

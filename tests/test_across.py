@@ -25,7 +25,8 @@ def other_set(folder, classes=("neutral", "anger", "fear"), **changes):
     for i, part in enumerate(("train", "select", "test")):
         split = tiny_split(20, 50 + i, part)
         name = np.char.add("other-", split.subject)
-        made.append(dataclasses.replace(split, classes=classes, subject=name, name=f"other/{part}", **changes))
+        renamed = {"classes": classes, "subject": name, "name": f"other/{part}", **changes}
+        made.append(dataclasses.replace(split, **renamed))
     arrays.export(arrays.Parts(*made, "theirs"), folder)
     return across.of_set("npz", str(folder)), made[2]
 
@@ -53,8 +54,9 @@ def test_scores_on_another_set(trained, tmp_path):
     assert said["name"] == "test_on_npz" and said["classes"] == ["anger", "neutral"]
     assert said["metrics"]["accuracy"]["n"] == (test.label != 2).sum()
     assert "images of fear" in said["notes"][0]
-    ids, subject, label, p = across.read_predictions(path.with_name("test_on_npz_predictions.csv"), said["classes"])
-    rows = list(csv.DictReader(io.StringIO(path.with_name("test_on_npz_predictions.csv").read_text())))
+    table = path.with_name("test_on_npz_predictions.csv")
+    ids, subject, label, p = across.read_predictions(table, said["classes"])
+    rows = list(csv.DictReader(io.StringIO(table.read_text())))
     assert [r["id"] for r in rows] == ids.tolist() and subject[0].startswith("other-")
     assert np.mean(p.argmax(1) == label) == pytest.approx(said["metrics"]["accuracy"]["value"])
 
@@ -66,7 +68,7 @@ def test_a_person_whom_the_network_knows_is_refused(trained, tmp_path):
     subject = split.subject.astype("U30")
     subject[2] = "train-S1"
     dataclasses.replace(split, subject=subject).save(path)
-    with pytest.raises(BadInput, match="trained on.* share 1 subject 'train-S1'"):
+    with pytest.raises(BadInput, match=r"trained on.* share 1 subject 'train-S1'"):
         across.across(trained, data)
     data.published = "a division of theirs"  # excuses images, not people
     with pytest.raises(BadInput, match="shares subjects with what was trained on: train-S1"):
@@ -94,5 +96,5 @@ def test_nothing_in_common(trained, tmp_path):
 
 
 def test_only_data_can_change():
-    with pytest.raises(BadInput, match="--config.seed cannot change here"):
+    with pytest.raises(BadInput, match=r"--config.seed cannot change here"):
         across.of_set("facsynth", "", ["seed=1"])

@@ -109,7 +109,7 @@ def test_a_finished_study_only_writes_its_tables_again(sets, done):
 
 
 def test_other_epochs_in_the_same_workdir_are_refused(sets, done):
-    with pytest.raises(BadInput, match="train.epochs"):
+    with pytest.raises(BadInput, match=r"train.epochs"):
         reproduce.reproduce(study(*sets, epochs=2), str(done[0]), print)
 
 
@@ -123,7 +123,8 @@ def test_seeds_are_pooled_and_resampled_together():
         paths = []
         for right in (True, False):
             text = [",".join(rows[0])]
-            text += [f"{i},s{k % 4},anger,,{0.9 if right else 0.1},{0.1 if right else 0.9}" for k, i in enumerate(ids)]
+            p = "0.9,0.1" if right else "0.1,0.9"
+            text += [f"{i},s{k % 4},anger,,{p}" for k, i in enumerate(ids)]
             paths.append(f"{folder}/{right}.csv")
             with open(paths[-1], "w") as f:
                 f.write("\n".join(text) + "\n")

@@ -31,7 +31,8 @@ def test_a_subject_on_both_sides_is_refused_by_name(tmp_path):
     subject = made["test"].subject.astype("U20")
     subject[7] = made["train"].subject[0]
     made["test"] = dataclasses.replace(made["test"], subject=subject)
-    with pytest.raises(BadInput, match=r"tiny/train \(train\) and tiny/test \(test\) share 1 subject 'train-S0'"):
+    says = r"tiny/train \(train\) and tiny/test \(test\) share 1 subject 'train-S0'"
+    with pytest.raises(BadInput, match=says):
         arrays.load_parts(write(tmp_path, made))
 
 
@@ -52,7 +53,7 @@ def test_a_duplicated_image_under_another_name_is_refused_by_name(tmp_path):
 def test_many_are_counted_and_the_first_named(tmp_path):
     made = parts()
     made["test"] = dataclasses.replace(made["test"], image=made["train"].image.copy())
-    with pytest.raises(BadInput, match="share 30 images.* and 26 more"):
+    with pytest.raises(BadInput, match=r"share 30 images.* and 26 more"):
         arrays.load_parts(write(tmp_path, made))
 
 
@@ -95,7 +96,7 @@ def test_folds_do_not_depend_on_the_rows_order_but_on_the_seed():
 
 
 def test_too_few_subjects_for_the_folds():
-    with pytest.raises(BadInput, match="data.kfolds is 5, and there are 2 subjects"):
+    with pytest.raises(BadInput, match=r"data.kfolds is 5, and there are 2 subjects"):
         leaks.folds(np.array(["a", "b", "b"]), np.array(["1", "2", "3"], "S32"), 5)
 
 
@@ -129,7 +130,8 @@ def test_emotions_are_mapped_by_name_and_what_maps_to_nothing_is_left_out(tmp_pa
     assert got.train.classes == ("sadness", "happiness")
     assert len(got.train) == (before.label != 2).sum()
     by_id = dict(zip(before.id.tolist(), before.label.tolist(), strict=True))
-    assert all(label == by_id[name] for name, label in zip(got.train.id.tolist(), got.train.label, strict=True))
+    rows = zip(got.train.id.tolist(), got.train.label, strict=True)
+    assert all(label == by_id[name] for name, label in rows)
     assert "anger as sadness" in got.findings[-1] and "images of neutral" in got.findings[-1]
 
 
@@ -163,7 +165,5 @@ def test_sets_meet_on_what_all_have():
     )
     with pytest.raises(BadInput, match="1 emotions in common"):
         labels.meet(("anger", "fear"), ("anger", "neutral"))
-    assert labels.mapped_classes(("anger", "contempt", "disgust"), labels.label_map("contempt_to_disgust")) == (
-        "anger",
-        "disgust",
-    )
+    table = labels.label_map("contempt_to_disgust")
+    assert labels.mapped_classes(("anger", "contempt", "disgust"), table) == ("anger", "disgust")

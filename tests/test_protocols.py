@@ -1,4 +1,4 @@
-"""Cells: kept once finished, gone on with when killed, shared by processes, refused when the settings changed."""
+"""Cells: kept once finished, gone on with when killed, shared, refused when the settings changed."""
 
 import json
 import multiprocessing

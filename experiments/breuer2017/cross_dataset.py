@@ -3,7 +3,7 @@
     ferjax reproduce --config experiments/breuer2017/cross_dataset.py --workdir runs/cross \
         --dir ck_plus=/path/to/CK+ --dir fer2013=/path/to/fer2013 --dir nova_emotions=/path/to/NovaEmotions
 
-Sets that are not named leave a gap; the built-in faces are always there. The sizes and epochs below are chosen
+Sets that are not named leave a gap; the built-in faces are always there. Sizes and epochs below are chosen
 so that facsynth, CK+ and FER2013 with two seeds fit into three hours on two CPU cores (facsynth 200 people,
 FER2013 8,000 images). On an accelerator take the sets whole:
 

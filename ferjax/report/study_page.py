@@ -82,7 +82,8 @@ def _cell(cell: Mapping | None) -> str:
         span = f"<small>{100 * cell['low']:.1f} to {100 * cell['high']:.1f}</small>"
     paper = f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
     why = f' title="{escape(cell["why"], quote=True)}"' if cell.get("why") else ""
-    return f'<td{why} style="background: rgba(var(--heat), {hot:.2f}); {ink}"><b>{100 * value:.1f}</b>{span}{paper}</td>'
+    shade = f'style="background: rgba(var(--heat), {hot:.2f}); {ink}"'
+    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{paper}</td>"
 
 
 def _finite(value) -> bool:

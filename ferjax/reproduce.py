@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
 from ferjax import config as config_lib
-from ferjax import cross_dataset, cross_tables, protocols
+from ferjax import cross_dataset, cross_tables, kfold, protocols
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.protocols import span
 
@@ -94,4 +94,4 @@ class CrossDataset(cross_dataset.Study):
         return cross_tables.write(self, done)
 
 
-STUDIES = {"cross_dataset": CrossDataset}
+STUDIES = {"cross_dataset": CrossDataset, "kfold": kfold.Study}

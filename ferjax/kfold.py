@@ -1,0 +1,156 @@
+"""Subject-disjoint k-fold cross-validation as one job: every subject is reported, unseen by its network.
+
+In each fold one part of the subjects is reported, the next one selects the epoch, the rest trains, so that
+the selection is nested. Predictions are pooled over folds (and seeds) before anything is counted.
+"""
+
+import pathlib
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput, arrays
+from ferjax import budget, evaluate, files, protocols, results, train
+from ferjax import config as config_lib
+from ferjax.cross_dataset import facts, found, pooled, remarks
+from ferjax.protocols import Cell
+
+
+def default() -> ConfigDict:
+    """A study of one training config in folds."""
+    c = ConfigDict()
+    c.study = "kfold"
+    c.name = "unnamed"
+    c.folds = 10
+    c.seeds = 1
+    c.bootstrap = 2000
+    c.sets = ConfigDict()  # one: name -> {"source": config}
+    return c
+
+
+class Study:
+    """The folds of one set.
+
+    Args:
+      c: as `default`, with one set whose `source` is a training's config.
+      workdir: W.
+    Raises:
+      BadInput: a config that cannot be, a set that is not on disk, more folds than subjects.
+    """
+
+    def __init__(self, c: ConfigDict, workdir):
+        self.c, self.workdir, self.gaps = c, pathlib.Path(workdir), {}
+        if len(c.sets) != 1 or c.folds < 3 or c.seeds < 1:
+            raise BadInput(
+                f"study {c.name}: needs one set, 3 folds or more ({c.folds}), a seed or more ({c.seeds})"
+            )
+        ((self.name, one),) = c.sets.items()
+        config_lib.check(one.source)
+        self.source = one.source
+        self.parts = [arrays.load_parts(self.config(f, 0).data) for f in range(c.folds)]
+
+    def config(self, fold: int, seed: int) -> ConfigDict:
+        """The config of one training."""
+        c = config_lib.from_json(config_lib.to_json(self.source))
+        with c.unlocked():
+            c.data.kfolds, c.data.kfold, c.seed = self.c.folds, fold, c.seed + seed
+            c.name = f"{self.c.name}: fold {fold}, seed {seed}"
+        return c.lock()
+
+    def about(self) -> str:
+        """A line on what is divided."""
+        n = sum(len(p.test) for p in self.parts)
+        people = len({s for p in self.parts for s in p.test.subjects})
+        by = f"{people} subjects" if people else "images, subjects being unknown"
+        return f"{self.c.name}: {n:,} images, {self.c.folds} folds of {by}, {self.c.seeds} seeds"
+
+    def speeds(self) -> dict:
+        """Measured on this machine."""
+        return budget.speeds(self.config(0, 0), self.parts[0].train)
+
+    def cells(self, speed: dict | None = None) -> list[Cell]:
+        """A training and its test for each fold and seed."""
+        return [self._cell(f, s, speed) for f in range(self.c.folds) for s in range(self.c.seeds)]
+
+    def _cell(self, fold: int, seed: int, speed: dict | None) -> Cell:
+        c, parts = self.config(fold, seed), self.parts[fold]
+        hashes = {part: getattr(parts, part).hash for part in ("train", "select", "test")}
+
+        def run(folder: pathlib.Path) -> tuple[dict | None, int]:
+            status = train.train(c, str(folder / "run"))
+            if status:
+                return None, status
+            return found(evaluate.evaluate(folder / "run", "test")), 0
+
+        seconds = budget.training(c, parts, speed) if speed else 0.0
+        return Cell(f"fold{fold}/seed{seed}", {"config": facts(c), "data": hashes}, run, (), seconds)
+
+    def write(self, done) -> pathlib.Path:
+        """Pools all predictions: W/results/kfold.json, W/kfold/table.md, table.csv and W/study.json."""
+        classes = self.parts[0].train.classes
+        scores = pooled([f["predictions"] for f in done.values()], classes, self.c.bootstrap)
+        if not self.parts[0].test.subjects:
+            scores.interval["over"] = "image"
+        each = {name: results.read_result(f["results"][0]) for name, f in done.items()}
+        one = next(iter(each.values()))
+        hashes = [p.test.hash for p in self.parts]
+        notes = [
+            f"Predictions of {self.c.folds} folds and {self.c.seeds} seeds pooled; no subject is in two.",
+            f"Splits of the folds: {', '.join(h[:12] for h in hashes)}.",
+            *remarks(self.source.data, self.parts[0])[:-1],
+        ]
+        results.write_result(
+            self.workdir,
+            "kfold",
+            scores,
+            split=f"{self.name}, {self.c.folds} folds",
+            split_hash=" ".join(hashes),
+            config=config_lib.to_json(self.source),
+            selected_on=f"{self.source.train.select_by} on the fold after the one reported",
+            checkpoint_step=None,
+            seed=self.source.seed,
+            wall_time_s=None,
+            device=one["device"],
+            views=one["views"],
+            notes=notes,
+        )
+        head = ["cell", "accuracy", "uf1", "uar", "images"]
+        rows = [_row("all, pooled", scores.metrics)]
+        rows += [
+            [
+                name,
+                *(f"{r['metrics'][m]['value']:.4f}" for m in head[1:4]),
+                str(r["metrics"]["accuracy"]["n"]),
+            ]
+            for name, r in each.items()
+        ]
+        out = self.workdir / "kfold"
+        bars = ["---"] * len(head)
+        text = "\n".join("| " + " | ".join(row) + " |" for row in [head, bars, *rows])
+        legend = f"{notes[0]} 95 % intervals over {scores.interval['units']} {scores.interval['over']}s."
+        files.write(out / "table.md", f"# {self.c.name}\n\n{legend}\n\n{text}\n".encode())
+        files.write(out / "table.csv", files.csv_bytes([head, *rows]))
+        said = {
+            "schema": "ferjax/study/1",
+            "name": self.c.name,
+            "kind": "kfold",
+            "created": results.now(),
+            "git_revision": results.git_revision(),
+            "versions": results.versions(),
+            "legend": legend,
+            "remarks": notes[1:],
+            "gaps": [],
+            "matrices": [],
+            "tables": [{"title": "Folds", "head": head, "rows": rows}],
+            "cells": protocols.kept(self.workdir),
+        }
+        files.write(self.workdir / "study.json", files.json_bytes(files.plain(said)))
+        return out
+
+
+def _row(name: str, m) -> list[str]:
+    told = [
+        f"{m[k].value:.4f}" + (f" [{m[k].low:.4f}, {m[k].high:.4f}]" if np.isfinite(m[k].low) else "")
+        for k in ("accuracy", "uf1", "uar")
+    ]
+    return [name, *told, str(m["accuracy"].n)]

@@ -86,6 +86,7 @@ def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, dev
         config_lib.to_json(config),
         split_hashes(parts),
         devices.describe(),
+        image_shape=list(parts.train.image.shape[1:]),
         selection=parts.selection,
         classes=list(parts.train.classes),
         sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},

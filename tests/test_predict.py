@@ -132,7 +132,18 @@ def test_columns_of_action_units():
         ["b.png", 1, *[""] * 7],
     ]
     assert predict_formats.rows("openface", FACES, "aus", ("AU01", "AU12"), UNITS) == [
-        "frame face_id timestamp confidence success AU01_r AU12_r AU01_c AU12_c input".split(),
+        [
+            "frame",
+            "face_id",
+            "timestamp",
+            "confidence",
+            "success",
+            "AU01_r",
+            "AU12_r",
+            "AU01_c",
+            "AU12_c",
+            "input",
+        ],
         [1, 0, "", 1, 1, "", "", 0, 1, "a.png"],
         [2, 0, "", 0, 0, "", "", "", "", "b.png"],
     ]

@@ -45,7 +45,8 @@ class Trained(NamedTuple):
     """A network, ready to look.
 
     Attributes:
-      config: of the training.
+      config: of the training, with the keys of evaluate as asked for.
+      config_hash: of the training's own.
       task: "emotion", or "aus".
       names: of its outputs: classes, or action units.
       size: side of its input, pixels.
@@ -55,6 +56,7 @@ class Trained(NamedTuple):
     """
 
     config: ConfigDict
+    config_hash: str
     task: str
     names: tuple[str, ...]
     size: int
@@ -105,7 +107,7 @@ def predict(
         "workdir": os.fspath(workdir),
         "checkpoint": which,
         "checkpoint_step": network.step,
-        "config_hash": results.config_hash(network.config),
+        "config_hash": network.config_hash,
         "task": network.task,
         "outputs": list(network.names),
         "images": os.fspath(images),
@@ -203,7 +205,8 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
     with fixed.unlocked():
         fixed.evaluate.batch_size = STEP
     predictor = evaluate.Predictor(fixed, model, devices, config.evaluate.views)
-    return Trained(config, task, names, shape[0], step, predictor, devices.put(params))
+    digest = results.config_hash(saved["config"])
+    return Trained(config, digest, task, names, shape[0], step, predictor, devices.put(params))
 
 
 def _size_of(config: ConfigDict) -> int:

@@ -24,6 +24,7 @@ PARTS = {
 }
 """What the column `split` may say of each part; case does not count."""
 
+_CODES = {"": labels.AU_UNKNOWN} | {str(code): code for code in labels.AU_CODES if code >= 0}
 _PART = {word: part for part, words in PARTS.items() for word in words}
 
 
@@ -228,13 +229,13 @@ def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> 
 
 def _code(bad, text: str) -> int:
     """An action unit's code: "" is unknown; 3.0 is 3, as tables with gaps write it."""
-    if not text:
-        return labels.AU_UNKNOWN
+    if text in _CODES:
+        return _CODES[text]
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value not in (0, 1, 2, 3, 4, 5, labels.AU_PRESENT):
+    if value not in _CODES.values() or value < 0:
         raise bad(
             f"an action unit's code is {text[:20]!r}; write 0 (absent), 1 to 5 (intensity A to E), 9 "
             "(present, not graded), or nothing where it is unknown"

@@ -19,7 +19,7 @@ DEV = .venv-dev/bin
 
 # filters and action units in short: the last block, 1,500 pictures; without these flags, all
 SHORT = --config.data.limit=1500 --config.attribute.layers=block3/relu --config.attribute.permutations=10000 \
-	--config.attribute.random_networks=2 --config.attribute.bootstrap=200 --config.attribute.pictures=4 \
+	--config.attribute.random_networks=3 --config.attribute.bootstrap=200 --config.attribute.pictures=4 \
 	--config.attribute.causal_inputs=32 --config.attribute.randomised_inputs=0
 
 # the built-in faces: train, evaluate on unseen subjects, match filters, report; five to seven minutes on two cores

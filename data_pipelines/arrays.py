@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, no_folder
+from data_pipelines import BadInput, divide, leaks, no_folder
 from data_pipelines.split import FIELDS, Split, blank, hash_rows, resize, shuffle_labels, stratified
 
 __all__ = [
@@ -47,6 +47,7 @@ class Parts(NamedTuple):
       test: reported, and seen by nothing that chooses.
       selection: what selects, in words: "PublicTest".
       findings: what a user should be told, a line each; `load_parts` logs them as warnings.
+      published: names the division where its publisher made it; "" where it is ours.
     """
 
     train: Split
@@ -54,6 +55,7 @@ class Parts(NamedTuple):
     test: Split
     selection: str
     findings: tuple[str, ...] = ()
+    published: str = ""
 
 
 DEFAULTS = {
@@ -64,6 +66,11 @@ DEFAULTS = {
     "options": {},  # see OPTIONS of data_pipelines/<name>
     "labels": "",  # "" is the set's own
     "select": "auto",
+    "published": "",  # names a division made elsewhere, which may share images between its parts
+    "kfolds": 0,  # 0: the set's own parts; else all of it divided by subject
+    "kfold": 0,  # the one that is reported; the next one selects
+    "map": "",  # emotions by name: of labels.LABEL_MAPS, or "contempt=disgust"; "contempt=" leaves out
+    "classes": "",  # emotions kept, comma between, in this order; "" all
     "exclude_blank": False,  # leave out images of one single grey value
     "exclude_duplicates": "none",  # or across
     "limit": 0,  # images per part; 0 is all
@@ -105,11 +112,17 @@ def load_parts(data: Mapping) -> Parts:
         splits = load_splits(module, options, data["cache_dir"])
         tell = getattr(module, "findings", None)
         found = tuple(tell(options, splits)) if tell else ()
-        divide = getattr(module, "parts", _train_validation_test)
-        divided = divide(options, splits)
+        own = getattr(module, "parts", _train_validation_test)
+        divided = own(options, splits)
         parts = Parts(**divided) if isinstance(divided, Mapping) else Parts(*divided)
-        parts = parts._replace(findings=found + parts.findings)
+        published = "" if data["kfolds"] else parts.published or getattr(module, "PUBLISHED", "")
+        parts = parts._replace(findings=found + parts.findings, published=published)
+    if data["kfolds"]:
+        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))
+    parts = parts._replace(published=data["published"] or parts.published)
+    parts = divide.relabel(parts, data["map"], data["classes"])
     parts = _exclude(parts, data["exclude_blank"], data["exclude_duplicates"])
+    leaks.refuse({"train": parts.train, "select": parts.select, "test": parts.test}, parts.published)
     size, limit = int(data["image_size"]), int(data["limit"])
     done = {}
     for part in ("train", "select", "test"):
@@ -464,7 +477,9 @@ def export(parts: Parts, folder: str | os.PathLike) -> None:
         getattr(parts, part).save(folder / f"{part}.npz")
     _write(
         folder / "parts.json",
-        json.dumps({"selection": parts.selection, "findings": parts.findings}, indent=1),
+        json.dumps(
+            {"selection": parts.selection, "findings": parts.findings, "published": parts.published}, indent=1
+        ),
     )
 
 
@@ -473,7 +488,7 @@ def read_exported(folder: str) -> Parts:
     path = Path(folder).expanduser()
     if not folder or not path.is_dir():
         raise no_folder(folder, "train.npz, select.npz and test.npz")
-    said = {"selection": "select.npz", "findings": ()}
+    said = {"selection": "select.npz", "findings": (), "published": ""}
     if (path / "parts.json").exists():
         try:
             said |= json.loads((path / "parts.json").read_text())
@@ -483,4 +498,4 @@ def read_exported(folder: str) -> Parts:
     for part in parts[1:]:
         if (part.classes, part.au_names) != (parts[0].classes, parts[0].au_names):
             raise BadInput(f"{path}: {part.name} and {parts[0].name} name different classes or action units")
-    return Parts(*parts, str(said["selection"]), tuple(said["findings"]))
+    return Parts(*parts, str(said["selection"]), tuple(said["findings"]), str(said["published"]))

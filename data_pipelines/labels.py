@@ -212,3 +212,56 @@ def map_labels(label: np.ndarray, classes: Sequence[str], to: Sequence[str]) -> 
     index = {name: number for number, name in enumerate(to)}
     table = np.array([*(index.get(name, -1) for name in classes), -1], np.int32)  # -1 reads the last entry
     return table[np.asarray(label, np.int64)]
+
+
+LABEL_MAPS = {
+    "contempt_to_disgust": {"contempt": "disgust"},  # as sets of seven classes are often compared
+    "without_contempt": {"contempt": ""},
+    "ferplus_to_fer2013": {"contempt": ""},  # FER2013 has no contempt; the other seven are the same words
+    "without_neutral": {"neutral": ""},
+    "basic": {"contempt": "", "neutral": ""},  # Ekman's six
+}
+"""Maps between lists of emotions by name; "" leaves the images of a class out."""
+
+
+def label_map(text: str) -> dict[str, str]:
+    """A map by its name, or written out: "contempt=disgust,neutral=".
+
+    Returns:
+      Emotion -> emotion, or "" where its images are left out.
+    Raises:
+      BadInput: no such map, no such emotion, or an emotion twice.
+    """
+    if text in LABEL_MAPS:
+        return dict(LABEL_MAPS[text])
+    out = {}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        old, equals, new = (piece.strip() for piece in word.partition("="))
+        if not equals:
+            raise BadInput(
+                f"data.map: {word!r} is no map; write old=new, old= to leave out, or one of "
+                f"{', '.join(LABEL_MAPS)}"
+            )
+        old, new = emotion(old), emotion(new) if new else ""
+        if old in out:
+            raise BadInput(f"data.map: {old} is mapped twice")
+        out[old] = new
+    return out
+
+
+def mapped_classes(classes: Sequence[str], mapping: dict[str, str]) -> tuple[str, ...]:
+    """The classes after a map, in their order, each once."""
+    return tuple(dict.fromkeys(new for new in (mapping.get(name, name) for name in classes) if new))
+
+
+def meet(*lists: Sequence[str]) -> tuple[str, ...]:
+    """The emotions that all lists have, in the order of the first.
+
+    Raises:
+      BadInput: fewer than two.
+    """
+    common = tuple(name for name in lists[0] if all(name in other for other in lists[1:]))
+    if len(common) < 2:
+        told = "; ".join(", ".join(names) for names in lists)
+        raise BadInput(f"the sets have {len(common)} emotions in common ({told}); map some with data.map")
+    return common

@@ -1,7 +1,9 @@
-"""FER2013 with the paper's network and the best recipe found for it.
+"""FER2013 with the paper's network and the best recipe found for it, on an accelerator.
 
     ferjax train --config experiments/fer2013_best.py --workdir runs/fer2013_best \
         --config.data.dir=/path/to/fer2013
+
+Two minutes on an H100. On two CPU cores about five hours: fer2013_quick.py is the same in 30 epochs.
 """
 
 from ferjax import config
@@ -13,7 +15,7 @@ def get_config():
     c.name = "FER2013, best recipe"
     c.data.name = "fer2013"
     c.input.batch_size = 128
-    c.train.epochs = 30
+    c.train.epochs = 120
 
     c.model.normalise = "standardise"  # each image to mean 0, deviation 1: lighting varies much
     c.model.init = "he_normal"  # ReLU's gain; glorot starts the deep layers too small
@@ -28,8 +30,10 @@ def get_config():
     c.loss.label_smoothing = 0.1
 
     c.augment.flip = True
-    c.augment.rotation = 7.0  # degrees; milder than the paper's recipe, which underfits
-    c.augment.translation = 0.05
-    c.augment.scale = 0.07
+    c.augment.rotation = 10.0  # degrees; with four times the epochs, more than in fer2013_quick
+    c.augment.translation = 0.08
+    c.augment.scale = 0.1
+    c.augment.contrast = 0.2
+    c.augment.erase = 0.3
     c.evaluate.views = 10
     return c

@@ -141,6 +141,17 @@ class Checkpoints:
             args = ocp.args.Composite(**{name: ocp.args.StandardRestore(whole)})
             return self.manager.restore(step, args=args)[name]
 
+    def all_weights(self, step: int) -> dict:
+        """The weights that evaluation uses, whatever their network: part -> name -> array, on the host.
+
+        Raises:
+          BadInput: the checkpoint cannot be read.
+        """
+        with self._reading(step):
+            saved = self.manager.item_metadata(step)["params"]
+            like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(tuple(a.shape), a.dtype), dict(saved.items()))
+        return self.weights(step, like)
+
     def close(self) -> None:
         """Waits and lets go of threads. Does not raise: what went wrong is what `wait` raises."""
         try:

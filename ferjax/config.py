@@ -37,6 +37,13 @@ def default() -> ConfigDict:
     d.exclude_blank = False  # drop images of one single grey value
     d.exclude_duplicates = "none"  # or across: drop training images that recur in select or test
     d.select = "auto"  # the set's own rule; tenth: a hashed tenth of the training part selects the epoch
+    d.published = ""  # names a division made elsewhere, whose parts may share subjects or images
+    d.kfolds = 0  # 0: the set's own division; else all of it in so many folds, by subject
+    d.kfold = 0  # the one reported; the next one selects the epoch, the rest trains
+    d.map = (
+        ""  # emotions by name: contempt=disgust, or a map of data_pipelines/labels.py; contempt= leaves out
+    )
+    d.classes = ""  # emotions kept, comma between; empty: all
     d.limit = 0  # first n examples of each part, for trying things out; 0: all
     d.shuffle_labels = 0  # control: labels of train and select permuted with this seed; 0: as they are
 
@@ -93,6 +100,14 @@ def default() -> ConfigDict:
     s.final_fraction = 0.0  # cosine: last learning rate / first
     s.factor = 0.5  # plateau: multiplies the learning rate
     s.patience = 3  # plateau: epochs without a better selection value
+
+    c.transfer = t = ConfigDict()
+    t.workdir = ""  # a training whose weights to start from; empty: all are drawn anew
+    t.checkpoint = "best"  # of it: best, last or a step
+    t.take = "block*"  # parts taken from it, as patterns, comma between; the others begin anew
+    t.freeze = ""  # parts that never learn
+    t.rates = ""  # block*=0.1,dense=0.5: factors of the learning rate
+    t.unfreeze = ""  # block3*=1,block*=3: parts that stay as they are before that epoch
 
     c.train = t = ConfigDict()
     t.epochs = 20
@@ -161,7 +176,9 @@ def load(path: str, overrides: Iterable[str] = ()) -> ConfigDict:
         raise BadInput(
             f"config file {path} does not exist; give the path of a file such as experiments/demo.py"
         )
-    config = _of_json(file) if file.suffix == ".json" else _of_python(file)
+    config = _of_json(file) if file.suffix == ".json" else read_file(path)
+    if "study" in config:
+        raise BadInput(f"{path} holds a study of many trainings; give it to ferjax reproduce")
     with config.unlocked():
         apply_overrides(config, overrides)
     check(config)
@@ -181,7 +198,15 @@ def _of_json(file: pathlib.Path) -> ConfigDict:
         raise BadInput(f"{file}: {e}") from None
 
 
-def _of_python(file: pathlib.Path) -> ConfigDict:
+def read_file(path: str) -> ConfigDict:
+    """What get_config() of a Python file gives, unchecked.
+
+    Raises:
+      BadInput: no such file, or an error in it, with its line.
+    """
+    file = pathlib.Path(path)
+    if not file.is_file():
+        raise BadInput(f"config file {path} does not exist; give the path of a file under experiments/")
     loader = importlib.machinery.SourceFileLoader("ferjax_experiment", str(file))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
     try:
@@ -309,7 +334,8 @@ def differences(old: Mapping, new: Mapping) -> list[tuple[str, object, object]]:
 
     `train.epochs` may grow where the learning rate does not depend on it.
     """
-    old, new = flatten(old), flatten(new)
+    reference = flatten(default())  # a key that a former version lacked had its default's meaning
+    old, new = reference | flatten(old), reference | flatten(new)
     schedule = (old.get("schedule.name"), new.get("schedule.name"), new.get("augment.last_epochs_off"))
     out = []
     for key in sorted(old.keys() | new.keys()):

@@ -7,6 +7,23 @@ from data_pipelines import arrays
 CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
 
 
+PARTS = "parts and numbers that are not negative, such as block*=0.1,dense=0.5"
+
+
+def part_numbers(text: str) -> dict[str, float] | None:
+    """ "block*=0.1, dense=0.5" -> {"block*": 0.1, "dense": 0.5}; None where that is not what it says."""
+    out = {}
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        name, _, value = (piece.strip() for piece in word.partition("="))
+        try:
+            out[name] = float(value)
+        except ValueError:
+            return None
+        if not name or not 0 <= out[name] < float("inf"):
+            return None
+    return out
+
+
 def get(config: ConfigDict, key: str):
     """The value of "a.b"."""
     for part in key.split("."):
@@ -48,6 +65,15 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         one_of("data.exclude_duplicates", "none", "across"),
         one_of("data.select", "auto", "tenth"),
         at_least("data.limit", 0),
+        ("data.kfolds", c.data.kfolds == 0 or c.data.kfolds >= 3, "0, or 3 or more"),
+        (
+            "data.kfold",
+            0 <= c.data.kfold < max(1, c.data.kfolds),
+            f"from 0 to below data.kfolds ({c.data.kfolds})",
+        ),
+        ("transfer.checkpoint", bool(c.transfer.checkpoint), "best, last or a step"),
+        ("transfer.rates", part_numbers(c.transfer.rates) is not None, PARTS),
+        ("transfer.unfreeze", part_numbers(c.transfer.unfreeze) is not None, PARTS),
         at_least("data.shuffle_labels", 0),
         at_least("input.batch_size", 1),
         one_of("input.placement", "device", "host"),

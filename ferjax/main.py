@@ -56,6 +56,7 @@ class Once(logging.Filter):
 SMALLER = {
     "train": "lower input.batch_size or evaluate.batch_size, or set input.placement=host",
     "evaluate": "lower --config.evaluate.batch_size",
+    "reproduce": "lower --config.sets.<name>.source.input.batch_size (and .head, .fine), or --jobs",
     "attribute": "lower --config.attribute.batch_size, or take the first few with --config.data.limit",
     "predict": "lower --config.evaluate.batch_size",
     "data export": "lower --config.data.image_size, or take the first few with --config.data.limit",
@@ -108,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
         "--config.evaluate.views=10 (average ten shifted and mirrored views), "
         f"--config.evaluate.batch_size=64 or --config.data.dir=FOLDER; {keys}.",
     )
+    test.add_argument("--data", default="", metavar="NAME", help="another set, as it is; that trained on")
+    test.add_argument("--dir", default="", help="with --data: your files of that set")
     test.add_argument("--split", default="test", help="train, select or test")
     test.add_argument("--checkpoint", default="best", help="best, last or a step")
 
@@ -140,6 +143,22 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--dir", default="", help="your files of that set")
     look.add_argument("--config", help="train this experiment in the workdir first, or finish its training")
     look.add_argument("--no-faces", action="store_true", help="the report without any picture of a face")
+
+    again = verb(
+        "reproduce",
+        "run a study of many trainings, or go on with it, and write its tables",
+        more="--config.KEY=VALUE changes a key of the study, as in --config.seeds=1 or "
+        "--config.sets.ck_plus.source.train.epochs=5.",
+    )
+    again.add_argument("--config", required=True, help="such as experiments/breuer2017/cross_dataset.py")
+    again.add_argument(
+        "--dir",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="files of a set of the study; repeat",
+    )
+    again.add_argument("--jobs", type=int, default=1, help="processes that share the cells; 1")
 
     data = verb("data", "look at a data set, or export its parts", workdir=False)
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -213,7 +232,15 @@ def _several(args) -> tuple[str, int, int] | None:
 def _evaluate(args, overrides) -> int:
     from ferjax import evaluate, results
 
-    for path in evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides):
+    if args.data:
+        from ferjax import across
+
+        paths = across.across(
+            args.workdir, across.of_set(args.data, args.dir, overrides), args.split, args.checkpoint
+        )
+    else:
+        paths = evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides)
+    for path in paths:
         print(results.words(path))
     return 0
 
@@ -259,6 +286,28 @@ def _attribute(args, overrides) -> int:
     return status
 
 
+def _reproduce(args, overrides) -> int:
+    from ferjax import protocols, report, reproduce
+
+    if args.jobs < 1:
+        raise BadInput(f"--jobs is {args.jobs}; it must be at least 1")
+    study = reproduce.load(args.config, overrides, args.dir)
+    if args.jobs > 1:
+        dirs = [word for text in args.dir for word in ("--dir", text)]
+        keys = [f"--config.{text}" for text in overrides]
+        command = ["reproduce", "--config", args.config, "--workdir", args.workdir, *dirs, *keys]
+        status = protocols.shared(command, args.jobs)
+        if status:
+            return status
+    folder, status = reproduce.reproduce(
+        study, args.workdir, lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    if not status:
+        print((folder / "table.md").read_text("utf-8"))
+        print(f"report: {report.write_report(args.workdir)}")
+    return status
+
+
 def _data(args, overrides) -> int:
     from data_pipelines import arrays
 
@@ -277,6 +326,7 @@ VERBS = {
     "predict": _predict,
     "report": _report,
     "attribute": _attribute,
+    "reproduce": _reproduce,
     "data": _data,
 }
 

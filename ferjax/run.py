@@ -79,8 +79,11 @@ def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Part
         )
 
 
-def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices) -> None:
-    """Writes the workdir's description of itself."""
+def describe(
+    workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices, begun: dict | None = None
+) -> None:
+    """Writes the workdir's description of itself; `begun` says whose weights a new training started from."""
+    begun = begun or results.read_workdir(workdir)["run"].get("started_from", {})
     results.describe_run(
         workdir,
         config_lib.to_json(config),
@@ -90,6 +93,7 @@ def describe(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, dev
         selection=parts.selection,
         classes=list(parts.train.classes),
         sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},
+        **({"started_from": begun} if begun else {}),
     )
 
 

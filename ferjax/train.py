@@ -14,7 +14,7 @@ import optax
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
-from ferjax import checkpoint, evaluate, metrics, optim, run
+from ferjax import checkpoint, evaluate, metrics, optim, run, transfer
 from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
@@ -54,7 +54,7 @@ def init_state(config: ConfigDict, model, image_shape: tuple[int, int, int]) -> 
         step=jnp.zeros((), jnp.int32),
         params=params,
         ema=jax.tree.map(jnp.copy, params) if config.optimizer.ema_decay else {},
-        opt_state=optim.transform(config).init(params),
+        opt_state=transfer.partition(config, optim.transform(config)).init(params),
         lr_scale=jnp.ones(()),
         sums={"loss": zero, "accuracy": zero},
     )
@@ -83,7 +83,7 @@ def loss_sums(
 
 def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weights: np.ndarray):
     """The step for one device: (state, batch, resident) -> (state, {name: (sum, count)} over all devices)."""
-    transform = optim.transform(config)
+    transform = transfer.partition(config, optim.transform(config))
     rate = optim.learning_rate(config, steps_per_epoch)
     plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
 
@@ -95,6 +95,7 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
         images = normalise(images, config.model.normalise)
 
         def local_loss(params):
+            params = transfer.hold(config, params)
             logits, _ = model.apply({"params": params}, images, keys=keys[:, 1])
             sums = loss_sums(
                 logits, batch["label"], batch["mask"], jnp.asarray(class_weights), config.loss.label_smoothing
@@ -106,6 +107,9 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
         gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), AXIS)
         gradient = jax.tree.map(lambda g: g / jnp.maximum(loss[1], 1e-9), gradient)
         step, opt_state = transform.update(gradient, state.opt_state, state.params)
+        gates = transfer.gates(config, state.params, state.step, steps_per_epoch)
+        if gates is not None:
+            step = {name: jax.tree.map(lambda s, g=gates[name]: g * s, part) for name, part in step.items()}
         lr = rate(state.step) * state.lr_scale
         params = jax.tree.map(lambda p, s: p - (lr * s).astype(p.dtype), state.params, step)
         sums = {"loss": loss, "accuracy": accuracy}
@@ -181,6 +185,7 @@ class _Loop:
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
         self.model = fer_cnn.build(config.model, len(split.classes))
+        transfer.check_names(config, tuple(jax.eval_shape(self._init_params)))
         weights = balanced_weights(split.label, len(split.classes), config.loss.class_weights)
         step = make_train_step(config, self.model, self.steps_per_epoch, weights)
         self.step = devices.compile(step, donate=True)
@@ -194,12 +199,18 @@ class _Loop:
         state = self.devices.init(
             functools.partial(init_state, config, self.model, self.parts.train.image.shape[1:])
         )
-        done = self.checkpoints.last() or 0
+        done, begun = self.checkpoints.last() or 0, {}
+        if config.transfer.workdir and not done:
+            params = jax.tree.map(np.asarray, self.devices.to_global(state).params)
+            params, begun = transfer.begin(config, params, self.parts.train.image.shape[1:])
+            state = state.replace(params=self.devices.put(params))
+            if state.ema:
+                state = state.replace(ema=self.devices.put(params))
         if done:
             parts, self.progress = self.checkpoints.restore(done, self.devices.to_global(state).parts())
             state = self.devices.to_local(TrainState.of_parts(parts))
         if self.devices.main:
-            run.describe(self.workdir, config, self.parts, self.devices)
+            run.describe(self.workdir, config, self.parts, self.devices, begun)
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
             log.say(self._opening(done))
             try:

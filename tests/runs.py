@@ -30,7 +30,7 @@ def tiny_split(n: int, seed: int, name: str = "train", size: int = 16) -> Split:
         image=image,
         label=label,
         aus=np.zeros((n, 0), np.int8),
-        subject=np.array([f"S{i % 5}" for i in range(n)]),
+        subject=np.array([f"{name}-S{i % 5}" for i in range(n)]),
         id=np.array([f"{name}{i:03d}" for i in range(n)]),
         classes=CLASSES,
         au_names=(),

@@ -13,6 +13,9 @@ from data_pipelines.split import blank, duplicates, known, split_tenth
 
 CLASSES = labels.FER2013_CLASSES
 AU_NAMES = ()
+PUBLISHED = "FER2013's Training, PublicTest and PrivateTest (Goodfellow et al. 2013)"
+"""Its parts share images: results come with and without them."""
+
 OPTIONS = {
     "dir": "",  # folder with fer2013.csv, icml_face_data.csv, or train/ and test/ folders of images
     "labels": "fer2013",  # or "ferplus": majority of ten votes, from fer2013new.csv beside the csv

@@ -12,13 +12,17 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 HERE = pathlib.Path(__file__).parent
-RUNS = {"breuer2017_fer2013": "paper's recipe", "fer2013_best": "best recipe"}
+RUNS = {
+    "breuer2017_fer2013": "paper's recipe",
+    "fer2013_quick": "30 epochs",
+    "fer2013_best": "best recipe",
+}
 
 
 def main():
     """One panel for accuracy, one for loss; train (with augmentation and dropout) dashed, select solid."""
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    for colour, (run, words) in zip(("#b4531a", "#1f5fa8"), RUNS.items(), strict=True):
+    for colour, (run, words) in zip(("#b4531a", "#3a8f5c", "#1f5fa8"), RUNS.items(), strict=True):
         lines = [json.loads(line) for line in (HERE / run / "metrics.jsonl").read_text().splitlines()]
         for ax, key, factor in zip(axes, ("accuracy", "loss"), (100, 1), strict=True):
             for split, style in (("train", "--"), ("select", "-")):

@@ -1,0 +1,88 @@
+"""What must not lie on both sides: a subject, or an image, that selects something and is also reported."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_pipelines import BadInput
+from data_pipelines.split import Split, hash_rows
+
+SHOWN = 4  # of the ids in an error
+
+
+def shared_subjects(a: Split, b: Split) -> list[str]:
+    """Names of the subjects that both have, sorted; "" is nobody."""
+    return sorted((set(a.subject.tolist()) & set(b.subject.tolist())) - {""})
+
+
+def shared_images(a: Split, b: Split) -> list[tuple[str, str]]:
+    """(id in a, id in b) of images that are the same pixel for pixel, one pair for each such image of b."""
+    first = {}
+    for name, pixels in zip(a.id.tolist(), hash_rows(a.image).tolist(), strict=True):
+        first.setdefault(pixels, name)
+    theirs = zip(b.id.tolist(), hash_rows(b.image).tolist(), strict=True)
+    return [(first[pixels], name) for name, pixels in theirs if pixels in first]
+
+
+def refuse(parts: Mapping[str, Split], published: str = "") -> None:
+    """Refuses parts that share a subject or an image, naming them.
+
+    Args:
+      parts: "train", "select", "test" -> Split; each pair is looked at.
+      published: names a division that its publisher made and others report on, which is taken as it is:
+        evaluation then gives its numbers with and without the images that recur.
+    Raises:
+      BadInput: what the first pair shares that is not disjoint.
+    """
+    if published:
+        return
+    names = list(parts)
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            refuse_pair(parts[one], one, parts[other], other)
+
+
+def refuse_pair(a: Split, one: str, b: Split, other: str) -> None:
+    """BadInput where two splits share a subject or an image, naming both sides and what is shared."""
+    what, mend = [repr(name) for name in shared_subjects(a, b)], "give every subject one part"
+    kind = "subject" if len(what) == 1 else "subjects"
+    if not what:
+        what = [f"{x!r} and {y!r}" for x, y in shared_images(a, b)]
+        kind = "image, pixel for pixel:" if len(what) == 1 else "images, pixel for pixel:"
+        mend = "leave one of each out, by hand or with data.exclude_duplicates=across"
+    if what:
+        some = ", ".join(what[:SHOWN]) + (f" and {len(what) - SHOWN} more" if len(what) > SHOWN else "")
+        raise BadInput(
+            f"{a.name} ({one}) and {b.name} ({other}) share {len(what)} {kind} {some}. What is reported "
+            f"must not have been trained or selected on: {mend}; or name in data.published the division that "
+            "others made and report on"
+        )
+
+
+def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
+    """Which fold each row lies in: all rows of a subject in one, sizes in rows as even as subjects allow.
+
+    Subjects, in the order of a hash of seed and name, go to the fold that has the fewest rows so far, large
+    subjects first. Where the subject is unknown copies of one image stay together instead.
+
+    Args:
+      subject: str [m], "" unknown.
+      pixels: S32 [m], see `split.hash_rows`.
+      n: folds, at least 3 (one reports, one selects, the others train).
+      seed: of the hash.
+    Returns:
+      int [m], 0 to n - 1; the same on every machine, whatever the order of the rows.
+    Raises:
+      BadInput: fewer groups than folds.
+    """
+    names = [s.encode() if s else b"\0" + p for s, p in zip(subject.tolist(), pixels.tolist(), strict=True)]
+    groups, inverse, size = np.unique(np.array(names, object), return_inverse=True, return_counts=True)
+    if len(groups) < n:
+        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} subjects; take fewer folds")
+    order = [hashlib.sha256(f"ferjax fold {seed} ".encode() + g).digest() for g in groups]
+    rows, of_group = np.zeros(n, int), np.zeros(len(groups), int)
+    for g in sorted(range(len(groups)), key=lambda g: (-size[g], order[g])):
+        fold = int(rows.argmin())
+        of_group[g], rows[fold] = fold, rows[fold] + size[g]
+    return of_group[inverse]

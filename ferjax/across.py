@@ -1,0 +1,177 @@
+"""A trained network on another set as it is: classes meet by name, what it learned from is not scored."""
+
+import csv
+import dataclasses
+import io
+import pathlib
+import time
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput, arrays, labels, leaks
+from data_pipelines.split import Split
+from ferjax import config as config_lib
+from ferjax import evaluate, metrics, results
+from ferjax.models import fer_cnn
+from ferjax.ops.memory import keep_freed_memory
+from ferjax.parallel import Devices
+
+
+def across(
+    workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0
+) -> list[pathlib.Path]:
+    """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
+
+    The emotions that both have are scored: images of others are left out, and the network's probabilities are
+    divided by their sum over these. Which, and how many images were left out, is in the result's notes.
+
+    Args:
+      workdir: of a training.
+      data: a config's `data`, of the other set; its image_size is made the network's.
+      split: train, select or test of that set.
+      which: best (by validation), last, or a step.
+      views: test-time views; 0 takes the training's.
+    Returns:
+      the paths of the JSON files: all images; where a published division shares images with what the network
+      learned from, another without these.
+    Raises:
+      BadInput: no training there, fewer than two emotions in common, or an image or subject of the part was
+        trained or selected on, unless either set's division is a published one.
+    """
+    keep_freed_memory()
+    started, workdir = time.monotonic(), pathlib.Path(workdir)
+    saved = results.read_workdir(workdir)
+    if not saved.get("config"):
+        raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
+    c = config_lib.from_json(saved["config"])
+    learned = arrays.load_parts(c.data)
+    data = ConfigDict(data.to_dict())
+    data.image_size = learned.train.image.shape[1]
+    parts = arrays.load_parts(data)
+    if split not in ("train", "select", "test"):
+        raise BadInput(f"--split {split} is unknown; there are train, select and test")
+    part = getattr(parts, split)
+    sides = {"trained on": learned.train, "selected on": learned.select}
+    published = learned.published or parts.published
+    if not published:
+        for words, side in sides.items():
+            leaks.refuse_pair(side, words, part, "to be reported")
+    for words, side in sides.items():  # a person on both sides is never a matter of duplicates
+        both = leaks.shared_subjects(side, part)
+        if both:
+            raise BadInput(
+                f"{part.name} shares subjects with what was {words}: {', '.join(both[: leaks.SHOWN])}"
+            )
+    devices = Devices(c.parallel.mode, None, c.parallel.devices)
+    model = fer_cnn.build(c.model, len(learned.train.classes))
+    params, step = evaluate.load_weights(workdir, which, model, part.image.shape[1:])
+    views = views or c.evaluate.views
+    probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
+    scored, probability, note = on_common(part, probability, learned.train.classes)
+    seen = {
+        p for _, p in leaks.shared_images(learned.train, scored) + leaks.shared_images(learned.select, scored)
+    }
+    fresh = np.array([name not in seen for name in scored.id.tolist()])
+    name = f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
+    jobs = [(name, scored, probability, [note])]
+    if seen:
+        jobs[0][3].append(
+            f"{len(seen)} of these images are also, pixel for pixel, in a part trained or selected on"
+        )
+        if fresh.any():
+            told = [note, f"{len(seen)} images are left out that are also in a part trained or selected on"]
+            jobs.append((f"{name}_without_duplicates", scored.take(fresh), probability[fresh], told))
+    paths = []
+    for name, rows, p, notes in jobs:
+        table = results.predictions(rows.id, rows.subject, rows.label, p, rows.classes)
+        scores = metrics.classification(
+            rows.label, p, rows.classes, rows.subject, c.evaluate.bootstrap, c.seed
+        )
+        paths.append(
+            results.write_result(
+                workdir,
+                name,
+                scores,
+                split=rows.name,
+                split_hash=rows.hash,
+                config={"trained": saved["config"], "on": config_lib.to_json(data)},
+                selected_on=f"{c.train.select_by} on {saved['run'].get('selection', learned.selection)}",
+                checkpoint_step=step,
+                seed=c.seed,
+                wall_time_s=time.monotonic() - started,
+                device=devices.describe(),
+                views=views,
+                notes=notes,
+                companions={"_predictions.csv": table},
+            )
+        )
+    return paths
+
+
+def of_set(name: str, folder: str, overrides=()) -> ConfigDict:
+    """The `data` of another set: its defaults, with "data.<key>=value" overrides.
+
+    Raises:
+      BadInput: an override of something else, or an unknown set or option.
+    """
+    for text in overrides:
+        if not text.startswith("data."):
+            raise BadInput(f"--config.{text.partition('=')[0]} cannot change here; with --data only data can")
+    c = config_lib.default()
+    c.data.name, c.data.dir = name, folder
+    config_lib.apply_overrides(c, overrides)
+    config_lib.check(c)
+    return c.data
+
+
+def on_common(
+    part: Split, probability: np.ndarray, classes: tuple[str, ...]
+) -> tuple[Split, np.ndarray, str]:
+    """A split and a network's probabilities on the emotions that both have.
+
+    Args:
+      part: n images with classes of its own.
+      probability: [n, k] of the network's classes.
+      classes: the network's, k names.
+    Returns:
+      (the images whose known label is among them, with those classes; their probabilities, rows sum to 1; a
+      sentence on what was left out).
+    Raises:
+      BadInput: fewer than two emotions in common, or no image shows one.
+    """
+    common = labels.meet(classes, part.classes)
+    label = labels.map_labels(part.label, part.classes, common)
+    rows = np.flatnonzero(label >= 0)
+    if not len(rows):
+        raise BadInput(
+            f"{part.name}: no image shows {', '.join(common)}, which is what the network knows of it"
+        )
+    kept = dataclasses.replace(part.take(rows), label=label[rows], classes=common)
+    p = probability[rows][:, [classes.index(name) for name in common]].astype(np.float64)
+    total = p.sum(1, keepdims=True)
+    p = np.where(total > 0, p / np.where(total > 0, total, 1), 1 / len(common))
+    missing = {
+        name: int((part.label == k).sum()) for k, name in enumerate(part.classes) if name not in common
+    }
+    gone = ", ".join(f"{count} images of {name}" for name, count in missing.items() if count) or "no image"
+    unsaid = [name for name in classes if name not in common]
+    note = (
+        f"Emotions met by name: {', '.join(common)}; left out: {gone}"
+        + (f"; the network's {', '.join(unsaid)} not counted" if unsaid else "")
+        + "."
+    )
+    return kept, p, note
+
+
+def read_predictions(path: pathlib.Path, classes) -> tuple[np.ndarray, ...]:
+    """(id, subject, label, probability) of a result's _predictions.csv, as `results.predictions` wrote it."""
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+    at = {name: k for k, name in enumerate(classes)}
+    p = np.array([[float(r[f"p({name})"]) for name in classes] for r in rows])
+    return (
+        np.array([r["id"] for r in rows], np.str_),
+        np.array([r["subject"] for r in rows], np.str_),
+        np.array([at.get(r["label"], -1) for r in rows], np.int32),
+        p / p.sum(1, keepdims=True),  # the file has six digits
+    )

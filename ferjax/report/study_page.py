@@ -1,0 +1,103 @@
+"""A study of many trainings as one page: its matrices as heat maps, its tables, what is missing and why."""
+
+import math
+import pathlib
+from collections.abc import Mapping
+from html import escape
+
+from data_pipelines import BadInput
+from ferjax import files
+from ferjax.report import parts
+from ferjax.report.style import CSS
+
+SCHEMA = "ferjax/study/1"
+_SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
+_MORE = """
+.matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
+.matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
+.matrix td small { display: block; opacity: .85; }
+"""
+
+
+def page(path: pathlib.Path) -> str:
+    """The whole page.
+
+    Args:
+      path: W/study.json: {"name", "legend", "remarks", "gaps", "matrices": [{"title", "corner", "rows",
+        "columns", "cells": [[{"accuracy" or another measure of `measure`, "low", "high", "paper", "why"}]]}],
+        "tables": [{"title", "head", "rows"}], "cells": name -> {"seconds", "created"}}.
+    Raises:
+      BadInput: not readable, or of another schema.
+    """
+    said = files.read_json(path)
+    if said.get("schema") != SCHEMA:
+        raise BadInput(f"{path}: schema is {said.get('schema')!r}; this ferjax reads {SCHEMA!r}")
+    name = escape(str(said.get("name", "study")))
+    legend = f"<p>{escape(said.get('legend', ''))}</p>"
+    sections = {}
+    if said.get("matrices"):
+        sections["matrix"] = ("The matrix", legend + "".join(_matrix(m) for m in said["matrices"]))
+    for i, table in enumerate(said.get("tables", [])):
+        rows = ["".join(f"<td>{escape(str(c))}</td>" for c in row) for row in table["rows"]]
+        lead = "" if sections else legend
+        body = lead + parts.table(table.get("caption", ""), table["head"], rows)
+        sections[f"table{i}"] = (escape(table["title"]), body)
+    notes = [*said.get("remarks", []), *(f"Left out: {gap}." for gap in said.get("gaps", []))]
+    if notes:
+        items = "".join(f"<li>{escape(note)}</li>" for note in notes)
+        sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
+    sections["provenance"] = ("Provenance", _provenance(said))
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
+    body = "".join(
+        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>\n'
+        for key, (title, content) in sections.items()
+    )
+    first = next(iter(sections))
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_SAFE}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name} - ferjax report</title><style>{CSS}{_MORE}</style></head>\n"
+        f'<body><a class="skip" href="#{first}">Skip to the results</a><header><h1>{name}</h1></header>\n'
+        f'<nav aria-label="Sections">{links}</nav>\n<main>{body}</main></body></html>\n'
+    )
+
+
+def _matrix(m: Mapping) -> str:
+    rows = []
+    for title, cells in zip(m["rows"], m["cells"], strict=True):
+        rows.append(f"<th scope='row' class='left'>{escape(title)}</th>" + "".join(map(_cell, cells)))
+    table = parts.table("", [m["corner"], *m["columns"]], rows, "matrix")
+    return f"<h3>{escape(m['title'])}</h3>{table}"
+
+
+def _cell(cell: Mapping | None) -> str:
+    if not cell or cell.get("accuracy") is None:
+        return f"<td class='missing'>{escape((cell or {}).get('why', 'not there'))}</td>"
+    value = cell["accuracy"]
+    hot = min(1.0, max(0.0, value))
+    ink = "color: var(--hot-ink)" if hot > 0.6 else ""
+    span = ""
+    if _finite(cell.get("low")) and _finite(cell.get("high")):
+        span = f"<small>{100 * cell['low']:.1f} to {100 * cell['high']:.1f}</small>"
+    paper = f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
+    why = f' title="{escape(cell["why"], quote=True)}"' if cell.get("why") else ""
+    shade = f'style="background: rgba(var(--heat), {hot:.2f}); {ink}"'
+    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{paper}</td>"
+
+
+def _finite(value) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _provenance(said: Mapping) -> str:
+    seconds = sum(c["seconds"] for c in said.get("cells", {}).values())
+    versions = ", ".join(f"{k} {v}" for k, v in said.get("versions", {}).items())
+    return parts.facts(
+        {
+            "Written": escape(str(said.get("created", ""))),
+            "Cells": f"{len(said.get('cells', {}))}, {seconds / 60:.0f} min of work together",
+            "Code": f"<span class='mono'>{escape(str(said.get('git_revision', '')))}</span>",
+            "Versions": escape(versions),
+        }
+    )

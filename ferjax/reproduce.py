@@ -1,0 +1,97 @@
+"""One experiment of many trainings, from its config file to its tables: what `ferjax reproduce` runs."""
+
+import pathlib
+from collections.abc import Callable, Sequence
+
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput
+from ferjax import config as config_lib
+from ferjax import cross_dataset, cross_tables, protocols
+from ferjax.ops.memory import keep_freed_memory
+from ferjax.protocols import span
+
+
+def load(path: str, overrides: Sequence[str] = (), dirs: Sequence[str] = ()) -> ConfigDict:
+    """A study's config file, with overrides and the folders of its sets.
+
+    Args:
+      path: a Python file whose get_config() gives a study, such as experiments/breuer2017/cross_dataset.py.
+      overrides: "sets.ck_plus.source.train.epochs=5" and the like.
+      dirs: "ck_plus=/path" and the like, where the files of a set are.
+    Raises:
+      BadInput: no such file, key or set, or a file that holds no study.
+    """
+    c = config_lib.read_file(path)
+    if "study" not in c:
+        raise BadInput(f"{path} holds one training and no study; give it to ferjax train")
+    for text in overrides:
+        key = text.partition("=")[0]
+        if not key.startswith("sets.") and key not in c:
+            raise BadInput(f"unknown config key {key}; this study has {', '.join(sorted(c))}")
+    with c.unlocked():
+        config_lib.apply_overrides(c, overrides)
+        for text in dirs:
+            name, equals, folder = text.partition("=")
+            if not equals or name not in c.get("sets", {}):
+                raise BadInput(
+                    f"--dir {text}: write NAME=FOLDER with one of {', '.join(c.get('sets', {})) or 'no set'}"
+                )
+            c.sets[name].source.data.dir = folder
+    return c
+
+
+def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[pathlib.Path | None, int]:
+    """Runs a study, or goes on with it.
+
+    Args:
+      c: as `load` gives it.
+      workdir: W.
+      say: takes a line of progress.
+    Returns:
+      (the folder of its tables, 0), or (None, 128 + signal) where a signal stopped it.
+    Raises:
+      BadInput: an unknown study, unusable data, another study in the workdir.
+    """
+    keep_freed_memory()
+    if c.study not in STUDIES:
+        raise BadInput(f"study {c.study!r} is unknown; there are {', '.join(STUDIES)}")
+    study = STUDIES[c.study](c, workdir)
+    for gap in study.gaps.values():
+        say(f"gap: {gap}")
+    say(study.about())
+    cells = study.cells()
+    done = protocols.finished(workdir, cells)
+    if len(done) < len(cells):
+        say("measuring this machine's speed for the time budget")
+        cells = study.cells(study.speeds())
+        left = [cell for cell in cells if cell.name not in done]
+        total = span(sum(cell.seconds for cell in left))
+        say(f"time budget: {len(left)} of {len(cells)} cells are left, about {total} one after the other")
+        for kind in dict.fromkeys(cell.name.split("/")[0] for cell in left):
+            of = [cell for cell in left if cell.name.startswith(f"{kind}/")]
+            say(f"  {kind}: {len(of)} cells, about {span(sum(cell.seconds for cell in of))}")
+    done, status = protocols.run_cells(workdir, cells, say)
+    if status:
+        say(f"stopped with {len(done)} of {len(cells)} cells finished; the same command goes on from there")
+        return None, status
+    return study.write(done), 0
+
+
+class CrossDataset(cross_dataset.Study):
+    """The matrix, with its tables."""
+
+    def about(self) -> str:
+        """A line on what is compared."""
+        sizes = {
+            n: [len(getattr(k.parts, p)) for p in ("train", "select", "test")] for n, k in self.sets.items()
+        }
+        told = "; ".join(f"{n} {a:,} train, {b:,} select, {t:,} test" for n, (a, b, t) in sizes.items())
+        return f"{self.c.name}: {told}; emotions: {', '.join(self.classes)}; {self.c.seeds} seeds"
+
+    def write(self, done) -> pathlib.Path:
+        """The tables."""
+        return cross_tables.write(self, done)
+
+
+STUDIES = {"cross_dataset": CrossDataset}

@@ -1,0 +1,184 @@
+"""Take a trained network along: which weights start where, which stay as they are, how fast the others learn.
+
+Parts are the network's top-level modules: block1_conv, block2_conv, ..., dense, logits. Patterns are of their
+names, as in a shell, a comma between: "block*,dense". What is taken, kept and slowed is in config.transfer.
+"""
+
+import fnmatch
+import hashlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from data_pipelines import BadInput
+from ferjax import checkpoint, config, evaluate, results
+from ferjax.config_rules import part_numbers
+
+Array = jax.Array
+FROZEN = "frozen"
+
+
+def patterns(text: str) -> tuple[str, ...]:
+    """ "block*, dense" -> ("block*", "dense")."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def check_names(c: ConfigDict, parts: tuple[str, ...]) -> None:
+    """BadInput where a pattern of config.transfer fits no part, or nothing is left to learn."""
+    t = c.transfer
+    for key in ("take", "freeze", "rates", "unfreeze"):
+        for pattern in part_numbers(t[key]) if key in ("rates", "unfreeze") else patterns(t[key]):
+            if not fnmatch.filter(parts, pattern):
+                raise BadInput(
+                    f"config key transfer.{key} names {pattern!r}; this network's parts are "
+                    f"{', '.join(parts)}"
+                )
+    if all(_matches(part, patterns(t.freeze)) for part in parts):
+        raise BadInput(
+            f"config key transfer.freeze is {t.freeze!r}: nothing is left to learn; name fewer parts"
+        )
+
+
+def _matches(part: str, wanted) -> bool:
+    return any(fnmatch.fnmatchcase(part, pattern) for pattern in wanted)
+
+
+def frozen(c: ConfigDict, part: str) -> bool:
+    """Whether a part never learns."""
+    return _matches(part, patterns(c.transfer.freeze))
+
+
+def _number(part: str, text: str, otherwise: float) -> float:
+    """The number of the last pattern that fits the part."""
+    fits = [value for pattern, value in part_numbers(text).items() if fnmatch.fnmatchcase(part, pattern)]
+    return fits[-1] if fits else otherwise
+
+
+def hold(c: ConfigDict, params: dict) -> dict:
+    """The weights with frozen parts cut off from the gradient, whose backward pass then costs nothing."""
+    return {name: jax.lax.stop_gradient(p) if frozen(c, name) else p for name, p in params.items()}
+
+
+def partition(c: ConfigDict, learn: optax.GradientTransformation) -> optax.GradientTransformation:
+    """`learn` for the parts that learn, times their factors of the learning rate; nothing for frozen ones.
+
+    Frozen parts have no optimizer state, and neither clipping nor weight decay sees them.
+    """
+    if not (c.transfer.freeze or c.transfer.rates):
+        return learn
+
+    def factors(updates, params=None):
+        del params
+        rate = {name: _number(name, c.transfer.rates, 1.0) for name in updates}
+        return {name: jax.tree.map(lambda u, r=rate[name]: u * r, tree) for name, tree in updates.items()}
+
+    kinds = {"learn": optax.chain(learn, optax.stateless(factors)), FROZEN: optax.set_to_zero()}
+    return optax.partition(kinds, lambda params: {n: FROZEN if frozen(c, n) else "learn" for n in params})
+
+
+def gates(c: ConfigDict, params: dict, step: Array, steps_per_epoch: int) -> dict | None:
+    """Gradual unfreezing (Howard & Ruder 2018): part -> 0 before its epoch of transfer.unfreeze, then 1.
+
+    Until then the optimizer's averages are kept, but the weights stay. None where nothing is unfrozen late.
+    """
+    if not c.transfer.unfreeze:
+        return None
+    begin = {n: _number(n, c.transfer.unfreeze, 0.0) for n in params}
+    return {n: (step >= round(e * steps_per_epoch)).astype(jnp.float32) for n, e in begin.items()}
+
+
+def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int]) -> tuple[dict, dict]:
+    """The weights a training starts from: those of another training's parts, the rest as they were drawn.
+
+    Convolutions fit any image size. A first convolution of one channel becomes one of three that gives a
+    coloured grey picture the same response (a third each), and one of three becomes one (their sum). A dense
+    layer belongs to its image size.
+
+    Args:
+      c: config; its `transfer` says from where, and which parts are taken.
+      params: freshly drawn, on the host.
+      image_shape: [h, w, c] of this training's images.
+    Returns:
+      (params, {"workdir", "step", "config_hash", "weights", "taken"} for the run's description).
+    Raises:
+      BadInput: no such training, or a part that does not fit.
+    """
+    t = c.transfer
+    saved = results.read_workdir(t.workdir)
+    if not saved.get("config"):
+        raise BadInput(
+            f"config key transfer.workdir is {t.workdir!r}, which holds no training; name its folder"
+        )
+    source = config.from_json(saved["config"])
+    theirs, step = source_weights(t.workdir, t.checkpoint)
+    out, taken = dict(params), []
+    for name in params:
+        if not _matches(name, patterns(t.take)):
+            continue
+        if name not in theirs:
+            raise BadInput(
+                f"config key transfer.take names {name}, which the network in {t.workdir} lacks; it has "
+                f"{', '.join(theirs)}"
+            )
+        out[name] = _fitted(name, theirs[name], params[name], t.workdir, source, image_shape)
+        taken.append(name)
+    if not taken:
+        raise BadInput(
+            f"config key transfer.take is {t.take!r}: no part is taken from {t.workdir}; name some"
+        )
+    return out, {
+        "workdir": str(t.workdir),
+        "step": step,
+        "config_hash": results.config_hash(saved["config"]),
+        "weights": weights_hash({name: theirs[name] for name in taken}),
+        "taken": taken,
+    }
+
+
+def _fitted(name, theirs: dict, ours: dict, workdir, source: ConfigDict, image_shape) -> dict:
+    """One part's weights in the shapes wanted here."""
+    there, here = theirs["kernel"].shape, ours["kernel"].shape
+    out = {key: np.asarray(value) for key, value in theirs.items()}
+    if there != here and len(there) == 4 and there[:2] + there[3:] == here[:2] + here[3:]:
+        if (there[2], here[2]) == (1, 3):
+            out["kernel"] = np.repeat(out["kernel"], 3, 2) / 3
+        elif (there[2], here[2]) == (3, 1):
+            out["kernel"] = out["kernel"].sum(2, keepdims=True)
+    if out["kernel"].shape != here:
+        size = f"{image_shape[0]}x{image_shape[1]}x{image_shape[2]}"
+        why = (
+            f"a dense layer belongs to its image size (there data.image_size={source.data.image_size}, here "
+            f"{size}): take the convolutions alone, transfer.take=block*, or train at that size"
+            if len(here) == 2 and name != "logits"
+            else "outputs belong to their classes: leave logits out of transfer.take"
+            if name == "logits"
+            else "set model.features and model.kernel as in that training"
+        )
+        raise BadInput(f"{name} in {workdir} is {there} and here {here}; {why}")
+    return {key: value.astype(ours[key].dtype) for key, value in out.items()}
+
+
+def source_weights(workdir, which: str) -> tuple[dict, int]:
+    """All weights of a training's checkpoint, on the host: part -> {"kernel", "bias"}, and its step.
+
+    Raises:
+      BadInput: no such checkpoint.
+    """
+    step = evaluate.checkpoint_step(workdir, which)
+    checkpoints = checkpoint.Checkpoints(workdir, read_only=True)
+    try:
+        return checkpoints.all_weights(step), step
+    finally:
+        checkpoints.close()
+
+
+def weights_hash(params: dict) -> str:
+    """sha256 of all weights, by name."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,201 @@
+"""The cross-data-set study, end to end on tiny sets: cells, gaps, killing and going on, tables, page."""
+
+import csv
+import dataclasses
+import io
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+import runs
+from runs import ROOT, tiny_config, tiny_split
+
+from data_pipelines import BadInput, arrays
+from ferjax import cross_dataset, cross_tables, metrics, reproduce, results
+
+FILE = """import sys
+sys.path.insert(0, {tests!r})
+import test_cross_dataset
+
+
+def get_config():
+    return test_cross_dataset.study({a!r}, {b!r})
+"""
+
+
+def write_set(folder, name: str, seed: int) -> str:
+    """Three parts with subjects of their own; `name` keeps the sets' people apart."""
+    made = []
+    for i, part in enumerate(("train", "select", "test")):
+        split = tiny_split(24, seed + i, part)
+        who = np.char.add(f"{name}-", split.subject)
+        made.append(dataclasses.replace(split, subject=who, name=f"{name}/{part}"))
+    arrays.export(arrays.Parts(*made, "its select part"), folder)
+    return str(folder)
+
+
+def study(a: str, b: str, epochs: int = 1):
+    """Two tiny sets, and a third that is on nobody's disk."""
+    c = cross_dataset.default()
+    c.name, c.bootstrap = "tiny study", 100
+    for name, folder in (("one", a), ("two", b), ("gone", "")):
+        source = tiny_config(folder, train__epochs=epochs)
+        if name == "gone":
+            source.data.name = "ck_plus"
+        head = tiny_config(folder, train__epochs=epochs, transfer__freeze="block*")
+        cross_dataset.add_set(c, name, source, head, tiny_config(folder, train__epochs=epochs), name.upper())
+    c.paper.update({"one/two": 71.8})
+    c.paper_says = "the paper's"
+    return c
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    return write_set(folder / "a", "a", 0), write_set(folder / "b", "b", 10)
+
+
+@pytest.fixture(scope="module")
+def done(sets, tmp_path_factory):
+    """A finished study: (workdir, what it said)."""
+    workdir, lines = tmp_path_factory.mktemp("study"), []
+    folder, status = reproduce.reproduce(study(*sets), str(workdir), lines.append)
+    assert status == 0 and folder == workdir / "cross_dataset"
+    return workdir, lines
+
+
+def test_every_cell_and_the_gap_are_told_before_it_starts(done):
+    said = "\n".join(done[1])
+    assert "gap: ck_plus: no folder was named (--dir ck_plus=FOLDER)" in said
+    assert "time budget: 8 of 8 cells are left" in said
+    assert said.index("time budget") < said.index("cell 1 of 8: source/one/seed0")
+
+
+def test_the_table_has_every_cell_the_diagonal_in_all_modes(done):
+    rows = list(csv.DictReader(io.StringIO((done[0] / "cross_dataset/table.csv").read_text())))
+    assert len(rows) == 3 * 2 * 2
+    own = {r["mode"]: r["accuracy"] for r in rows if (r["trained on"], r["tested on"]) == ("one", "one")}
+    assert len(own) == 3 and len(set(own.values())) == 1
+    (cell,) = [r for r in rows if (r["mode"], r["trained on"], r["tested on"]) == ("head", "one", "two")]
+    assert cell["paper"] == "0.718" and "3 emotions here" in cell["not comparable because"]
+    written = results.read_result(done[0] / "results/head_one_on_two.json")
+    assert written["metrics"]["accuracy"]["value"] == pytest.approx(float(cell["accuracy"]))
+
+
+def test_markdown_names_intervals_paper_and_gap(done):
+    text = (done[0] / "cross_dataset/table.md").read_text()
+    assert "(paper 71.8)" in text and "Left out: ck_plus: no folder" in text
+    assert (done[0] / "cross_dataset/heatmap.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_adapted_heads_kept_the_convolutions_of_their_source(done):
+    source = runs.weights(done[0] / "cells/source/one/seed0/run")
+    best = results.read_result(done[0] / "cells/head/one-two/seed0/run/results/test.json")["checkpoint_step"]
+    head = runs.weights(done[0] / "cells/head/one-two/seed0/run", best)
+    fine = runs.weights(done[0] / "cells/fine/one-two/seed0/run")
+    convolutions = [name for name in source if "block" in name]
+    assert convolutions and all((head[n] == source[n]).all() for n in convolutions)
+    assert all((fine[n] != source[n]).any() for n in convolutions)
+
+
+def test_a_finished_study_only_writes_its_tables_again(sets, done):
+    before = (done[0] / "cross_dataset/table.csv").read_bytes()
+    lines = []
+    _, status = reproduce.reproduce(study(*sets), str(done[0]), lines.append)
+    assert status == 0 and not any("cell " in line for line in lines)
+    assert (done[0] / "cross_dataset/table.csv").read_bytes() == before
+
+
+def test_other_epochs_in_the_same_workdir_are_refused(sets, done):
+    with pytest.raises(BadInput, match=r"train.epochs"):
+        reproduce.reproduce(study(*sets, epochs=2), str(done[0]), print)
+
+
+def test_seeds_are_pooled_and_resampled_together():
+    """Two networks, one right and one wrong everywhere: half right, whatever subjects are drawn."""
+    ids = np.array([f"i{k}" for k in range(12)])
+    rows = [["id", "subject", "label", "predicted", "p(anger)", "p(fear)"]]
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = []
+        for right in (True, False):
+            text = [",".join(rows[0])]
+            p = "0.9,0.1" if right else "0.1,0.9"
+            text += [f"{i},s{k % 4},anger,,{p}" for k, i in enumerate(ids)]
+            paths.append(f"{folder}/{right}.csv")
+            with open(paths[-1], "w") as f:
+                f.write("\n".join(text) + "\n")
+        scores = cross_dataset.pooled(paths, ("anger", "fear"), 200)
+    e = scores.metrics["accuracy"]
+    assert isinstance(e, metrics.Estimate)
+    assert (e.value, e.low, e.high, e.n, scores.interval["units"]) == (0.5, 0.5, 0.5, 24, 4)
+
+
+def test_the_page_shows_matrix_table_and_gap(done):
+    from ferjax.report import write_report
+
+    html = write_report(done[0]).read_text()
+    assert "convolutions kept" in html and "paper 71.8" in html and "no folder was named" in html
+    assert "<script" not in html and html.count("<table") == 4
+
+
+@pytest.mark.parametrize(
+    ("overrides", "dirs", "says"),
+    [
+        (["seed=1"], [], "unknown config key seed; this study has"),
+        (["sets.one.source.train.epoch=1"], [], "unknown config key sets.one.source.train.epoch"),
+        ([], ["three=/x"], "--dir three=/x: write NAME=FOLDER with one of"),
+        (["modes=('as',)"], [], "modes among as_is, head, fine"),
+        (["sets.one.head.train.epochs=0"], [], "train.epochs is 0"),
+    ],
+)
+def test_bad_studies(sets, tmp_path, overrides, dirs, says):
+    file = tmp_path / "study.py"
+    file.write_text(FILE.format(tests=str(ROOT / "tests"), a=sets[0], b=sets[1]))
+    with pytest.raises(BadInput, match=says):
+        reproduce.reproduce(reproduce.load(str(file), overrides, dirs), str(tmp_path / "w"), print)
+
+
+def test_a_study_is_no_training_and_a_training_no_study(sets, tmp_path):
+    from ferjax import config
+
+    file = tmp_path / "study.py"
+    file.write_text(FILE.format(tests=str(ROOT / "tests"), a=sets[0], b=sets[1]))
+    with pytest.raises(BadInput, match="give it to ferjax reproduce"):
+        config.load(str(file))
+    with pytest.raises(BadInput, match="give it to ferjax train"):
+        reproduce.load(runs.write_config(tmp_path / "one.py", sets[0]))
+
+
+def test_killed_and_gone_on_with_equals_undisturbed(sets, done, tmp_path):
+    file = tmp_path / "study.py"
+    file.write_text(FILE.format(tests=str(ROOT / "tests"), a=sets[0], b=sets[1]))
+    command = ("reproduce", "--config", file, "--workdir", tmp_path / "w")
+    job = runs.ferjax(*command, devices=8, wait=False)
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "w/cells/source/two/seed0/cell.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.send_signal(signal.SIGKILL)
+    job.communicate()
+    assert not (tmp_path / "w/study.json").exists()
+    again = runs.ferjax(*command, devices=8)
+    assert again.returncode == 0, again.stderr
+    assert "time budget" in again.stderr and "source/one/seed0 (" not in again.stderr
+    table = [(w / "cross_dataset/table.csv").read_text() for w in (done[0], tmp_path / "w")]
+    assert table[0] == table[1]
+    cells = json.loads((tmp_path / "w/study.json").read_text())["cells"]
+    assert len(cells) == 8
+
+
+def test_a_target_whose_people_the_source_knows_is_refused(sets, tmp_path):
+    write_set(tmp_path / "c", "c", 20)
+    split = arrays.Split.load(tmp_path / "c" / "test.npz")
+    who = split.subject.astype("U30")
+    who[0] = "a-train-S0"
+    dataclasses.replace(split, subject=who).save(tmp_path / "c" / "test.npz")
+    with pytest.raises(BadInput, match="'a-train-S0'"):
+        reproduce.reproduce(study(sets[0], str(tmp_path / "c")), str(tmp_path / "w"), print)
+    assert cross_tables.SCHEMA == "ferjax/study/1"

@@ -40,6 +40,7 @@ EYE_IN_BOX = 0.56
 # EXIF orientation -> Pillow's Transpose that makes the picture upright (EXIF 2.3, tag 0x0112).
 UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
+LARGER = 1.3  # a frontal face without eyes gives way to one in profile that is so many times as wide
 LARGEST = 1280  # pixels; `search` looks at larger photographs reduced to this
 SMALLEST = 480  # pixels of the shorter side, below which `search` doubles a picture to look for small faces
 
@@ -255,8 +256,8 @@ def search(picture: np.ndarray) -> Found | None:
 
     These are: a face in profile, in the picture or its mirror image, whichever the detector is surer of; a
     frontal face down to a sixteenth of the shorter side, in a small picture at twice its size. A face in
-    profile has its eyes where a box has them (`how` is "box"). What lies further down this list is more
-    often no face at all.
+    profile also wins over a frontal one without eyes that is much smaller, which mostly is an ear. It has its
+    eyes where a box has them (`how` is "box"). What lies further down this list is more often no face at all.
 
     Args:
       picture: uint8 [h, w] or [h, w, 3].
@@ -271,7 +272,12 @@ def search(picture: np.ndarray) -> Found | None:
     factor = -(-max(picture.shape) // LARGEST)
     if factor > 1:
         picture = np.asarray(Image.fromarray(picture).reduce(factor))
-    found = _frontal(picture, 6) or _profile(picture) or _small(picture)
+    found = _frontal(picture, 6)
+    if found is None or found.how == "box":
+        side = _profile(picture)
+        if side is not None and (found is None or side.box[2] > LARGER * found.box[2]):
+            found = side
+    found = found or _small(picture)
     return found if found is None or factor == 1 else _scaled(found, factor)
 
 

@@ -389,6 +389,17 @@ def test_further_ways_to_find_a_face(monkeypatch):
     assert found.left_eye.tolist() == [78 + 0.3 * 40 - 0.5, 5 + 0.4 * 50 - 0.5]
     assert faces.search(np.zeros((90, 120), np.uint8)) is None
 
+    class Ear(Nothing):
+        def detectMultiScale(self, picture, **_):  # noqa: N802
+            return np.array([[9, 9, side, side]])
+
+    monkeypatch.setattr(faces, "_cascades", lambda: (Ear(), Nothing(), Profile()))
+    side = 30  # without eyes, and the profile is 40 wide: 1.33 times
+    assert faces.search(picture).by == "profile"
+    side = 32  # 1.25 times
+    found = faces.search(picture)
+    assert (found.by, found.how, found.box) == ("frontal", "box", (9, 9, 32, 32))
+
 
 def test_many_pictures_keep_their_order(tmp_path):
     paths = [save(tmp_path / f"{n}.png", crop(n)) for n in range(40)]

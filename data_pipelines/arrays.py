@@ -201,12 +201,37 @@ def load_splits(module, options: Mapping, cache_dir: str = "") -> dict[str, Spli
             stack.enter_context(_alone(cache / "lock"))  # processes of one host build it once
             splits = _cached(cache)
         if splits is None:
-            splits = _build(module, name, options, cache / "tfds")
+            with _heard() as said:
+                splits = _build(module, name, options, cache / "tfds")
             with _writable(cache):
                 for part, split in splits.items():
                     split.save(cache / f"{part}.npz")
+                _write(cache / "said.json", json.dumps(said))
                 _write(cache / "splits.json", json.dumps(list(splits)))
     return splits
+
+
+class _Ear(logging.Handler):
+    """Keeps the warnings of the readers."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.said = []
+
+    def emit(self, record):
+        """Notes the text."""
+        self.said.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _heard() -> Iterator[list[str]]:
+    """What the readers warn of in here: the cache keeps it, to be told again whenever it is read."""
+    ear, logger = _Ear(), logging.getLogger("data_pipelines")
+    logger.addHandler(ear)
+    try:
+        yield ear.said
+    finally:
+        logger.removeHandler(ear)
 
 
 @contextlib.contextmanager
@@ -235,7 +260,11 @@ def _cached(cache: Path) -> dict[str, Split] | None:
     """What a cache folder holds; None if it is new or damaged."""
     try:
         parts = json.loads((cache / "splits.json").read_text())
-        return {part: Split.load(cache / f"{part}.npz") for part in parts}
+        splits = {part: Split.load(cache / f"{part}.npz") for part in parts}
+        said = cache / "said.json"
+        for line in json.loads(said.read_text()) if said.exists() else ():
+            log.warning("%s", line)
+        return splits
     except FileNotFoundError:
         return None
     except ValueError as error:  # BadInput, or damaged JSON
@@ -263,11 +292,12 @@ def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split
         else:
             parts = _through_tfds(module, options, folder)
     classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
+    au_names = module.au_names(options) if hasattr(module, "au_names") else module.AU_NAMES
     splits = {}
     for part, arrays in parts.items():
         order = np.argsort(np.asarray(arrays["id"], np.str_), kind="stable")
         arrays = {field: np.asarray(arrays[field])[order] for field in FIELDS}
-        splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=module.AU_NAMES, **arrays)
+        splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=au_names, **arrays)
     return splits
 
 
@@ -288,7 +318,8 @@ def print_check(name: str, folder: str) -> int:
     if not hasattr(module, "check"):
         kind = "exported parts" if module is None else "made, not read from files"
         raise BadInput(f"data check {name}: {name} is {kind}; nothing was published to compare with")
-    if not folder or not Path(folder).expanduser().is_dir():
+    there = Path(folder).expanduser()
+    if not folder or not (there.is_dir() or (there.is_file() and hasattr(module, "files"))):
         raise BadInput(f"data check {name}: --dir {folder!r} is no folder; name the one with your files")
     rows = module.check(folder)
     width = max(len(what) for what, _, _ in rows)
@@ -305,18 +336,35 @@ def print_check(name: str, folder: str) -> int:
 
 
 def fingerprint(module, options: Mapping) -> str:
-    """Hex digits that change with the source files (path, size, time), the options, and the reading code."""
+    """Hex digits that change with the source files (path, size, time), the options, and the reading code.
+
+    The source files are those of the folder `dir` and below it, or what the set's `files(options)` lists.
+    """
     digest = hashlib.sha256()
     read = {k: v for k, v in options.items() if k not in DIVIDING}
     digest.update(json.dumps(read, sort_keys=True).encode())
-    for code in sorted(Path(module.__file__).parent.glob("*.py")):
-        digest.update(code.read_bytes())
-    for code in ("labels.py", "faces.py"):
+    for reader in (module, *getattr(module, "BUILT_ON", ())):
+        for code in sorted(Path(reader.__file__).parent.glob("*.py")):
+            digest.update(code.read_bytes())
+    for code in ("labels.py", "faces.py", "pictures.py"):
         digest.update((Path(__file__).parent / code).read_bytes())
     if options.get("dir"):
-        for line in sorted(_listing(Path(options["dir"]).expanduser())):
+        if hasattr(module, "files"):
+            lines = (_stamp(path) for path in module.files(options))
+        else:
+            lines = _listing(Path(options["dir"]).expanduser())
+        for line in sorted(lines):
             digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:16]
+
+
+def _stamp(path: Path) -> str:
+    """A file's path, size, time."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return f"{path}\n"  # the reader will name it
+    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n"
 
 
 def _listing(folder: Path) -> Iterator[str]:

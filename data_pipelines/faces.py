@@ -37,6 +37,13 @@ BOX_EYE_Y = 0.40
 # (medians of 0.55 to 0.59 on three kinds of drawn and rendered faces).
 EYE_IN_BOX = 0.56
 
+# EXIF orientation -> Pillow's Transpose that makes the picture upright (EXIF 2.3, tag 0x0112).
+UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+
+LARGER = 1.3  # a frontal face without eyes gives way to one in profile that is so many times as wide
+LARGEST = 1280  # pixels; `search` looks at larger photographs reduced to this
+SMALLEST = 480  # pixels of the shorter side, below which `search` doubles a picture to look for small faces
+
 
 class Found(NamedTuple):
     """A face that the detector found.
@@ -46,16 +53,21 @@ class Found(NamedTuple):
       left_eye: float64 [2], x and y of the centre of the eye on the picture's left.
       right_eye: float64 [2], of the one on its right.
       how: "eyes": found in the box; "box": taken where a box of that size has them.
+      by: which detector: "frontal"; of `search` also "enlarged" (a small face), "profile" or "mirrored
+        profile".
     """
 
     box: tuple[int, int, int, int]
     left_eye: np.ndarray
     right_eye: np.ndarray
     how: str
+    by: str = "frontal"
 
 
 def read_grey(path: str | PathLike) -> np.ndarray:
     """uint8 [h, w], the grey values of an image file of 8 bits a channel; of colours, their luma.
+
+    A photograph that a camera marked as turned (EXIF) comes upright.
 
     Raises:
       BadInput: unreadable, truncated, or of more than 8 bits.
@@ -68,14 +80,26 @@ def read_grey(path: str | PathLike) -> np.ndarray:
                 raise BadInput(
                     f"{path}: more than 8 bits a pixel; save it with 8 (Pillow's mode {file.mode})"
                 )
-            return np.asarray(file.convert("L"))
+            turn = UPRIGHT.get(_exif_orientation(file))
+            grey = file.convert("L")
+            return np.asarray(grey if turn is None else grey.transpose(turn))
     except BadInput:
         raise
+    except Image.DecompressionBombError:
+        raise BadInput(f"{path}: too many pixels to be a photograph; make it smaller") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         reason = "truncated" if "truncated" in str(error) else "not an image file"
         raise BadInput(
             f"{path}: cannot be read ({reason}); unpack the archive again, or delete the file"
         ) from None
+
+
+def _exif_orientation(file) -> int:
+    """How the camera was held, 1 to 8; 1 where the picture does not say, or says it in a damaged way."""
+    try:
+        return file.getexif().get(0x0112, 1)
+    except Exception:  # whatever Pillow's parsers raise: the pixels may still be good
+        return 1
 
 
 # Geometry.
@@ -224,20 +248,76 @@ def detect(picture: np.ndarray) -> Found | None:
     Raises:
       BadInput: OpenCV or its cascades are missing.
     """
-    picture = np.asarray(picture)
-    if picture.ndim == 3:
-        from PIL import Image
+    return _frontal(_grey(picture), 6)
 
-        picture = np.asarray(Image.fromarray(picture).convert("L"))
-    least = max(20, min(picture.shape) // 6)
+
+def search(picture: np.ndarray) -> Found | None:
+    """Finds a face by `detect`, and where that finds none by further ways, the first that succeeds.
+
+    These are: a face in profile, in the picture or its mirror image, whichever the detector is surer of; a
+    frontal face down to a sixteenth of the shorter side, in a small picture at twice its size. A face in
+    profile also wins over a frontal one without eyes that is much smaller, which mostly is an ear. It has its
+    eyes where a box has them (`how` is "box"). What lies further down this list is more often no face at all.
+
+    Args:
+      picture: uint8 [h, w] or [h, w, 3].
+    Returns:
+      The face; None where there is none.
+    Raises:
+      BadInput: OpenCV or its cascades are missing.
+    """
+    from PIL import Image
+
+    picture = _grey(picture)
+    factor = -(-max(picture.shape) // LARGEST)
+    if factor > 1:
+        picture = np.asarray(Image.fromarray(picture).reduce(factor))
+    found = _frontal(picture, 6)
+    if found is None or found.how == "box":
+        side = _profile(picture)
+        if side is not None and (found is None or side.box[2] > LARGER * found.box[2]):
+            found = side
+    found = found or _small(picture)
+    return found if found is None or factor == 1 else _scaled(found, factor)
+
+
+def _grey(picture: np.ndarray) -> np.ndarray:
+    """uint8 [h, w] of [h, w] or [h, w, 3]."""
+    picture = np.asarray(picture)
+    if picture.ndim == 2:
+        return picture
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).convert("L"))
+
+
+def _scaled(found: Found, by: float) -> Found:
+    """The same face in a picture so many times as large."""
+    return found._replace(
+        box=tuple(round(v * by) for v in found.box),
+        left_eye=(found.left_eye + 0.5) * by - 0.5,
+        right_eye=(found.right_eye + 0.5) * by - 0.5,
+    )
+
+
+def _largest(boxes) -> tuple[int, int, int, int] | None:
+    """Of boxes [n, 4] the largest, the upper left of equals."""
+    if not len(boxes):
+        return None
+    return tuple(int(v) for v in max(boxes.tolist(), key=lambda b: (b[2] * b[3], -b[1], -b[0])))
+
+
+def _frontal(picture: np.ndarray, share: int) -> Found | None:
+    """The largest frontal face, at least 1 / share of a grey picture's shorter side, and its eyes."""
+    least = max(20, min(picture.shape) // share)
     with _one_at_a_time:
-        faces, eyes = _cascades()
+        faces, eyes, _ = _cascades()
         boxes = faces.detectMultiScale(
             np.ascontiguousarray(picture), scaleFactor=1.1, minNeighbors=4, minSize=(least, least)
         )
-        if not len(boxes):
+        box = _largest(boxes)
+        if box is None:
             return None
-        box = tuple(int(v) for v in max(boxes.tolist(), key=lambda b: (b[2] * b[3], -b[1], -b[0])))
         x, y, w, h = box
         upper = np.ascontiguousarray(picture[y : y + (6 * h) // 10, x : x + w])
         least = max(8, w // 8)
@@ -248,9 +328,51 @@ def detect(picture: np.ndarray) -> Found | None:
     if pair is not None:
         corner = np.array([x, y], np.float64)
         return Found(box, pair[0] + corner, pair[1] + corner, "eyes")
+    return Found(box, *_eyes_of_box(box), "box")
+
+
+def _small(picture: np.ndarray) -> Found | None:
+    """A frontal face of at least a sixteenth of the shorter side; small pictures are doubled for it."""
+    from PIL import Image
+
+    if min(picture.shape) >= SMALLEST:
+        found = _frontal(picture, 16)
+    else:
+        h, w = picture.shape
+        double = np.asarray(Image.fromarray(picture).resize((2 * w, 2 * h), Image.Resampling.BILINEAR))
+        found = _frontal(double, 16)
+        found = found and _scaled(found, 0.5)
+    return found and found._replace(by="enlarged")
+
+
+def _profile(picture: np.ndarray) -> Found | None:
+    """The face in profile that the detector is surest of, in a grey picture or its mirror image."""
+    least = max(20, min(picture.shape) // 6)
+    best = None
+    for by, seen in (("profile", picture), ("mirrored profile", picture[:, ::-1])):
+        with _one_at_a_time:
+            boxes, _, sure = _cascades()[2].detectMultiScale3(
+                np.ascontiguousarray(seen),
+                scaleFactor=1.1,
+                minNeighbors=4,
+                minSize=(least, least),
+                outputRejectLevels=True,
+            )
+        for (x, y, w, h), weight in zip(
+            np.reshape(boxes, (-1, 4)).tolist(), np.ravel(sure).tolist(), strict=True
+        ):
+            if best is None or weight > best[0]:
+                x = picture.shape[1] - x - w if by == "mirrored profile" else x
+                best = (weight, (int(x), int(y), int(w), int(h)), by)
+    return best and Found(best[1], *_eyes_of_box(best[1]), "box", best[2])
+
+
+def _eyes_of_box(box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Where the eyes of a face in such a box are, (left, right)."""
+    x, y, w, h = box
     level = y + BOX_EYE_Y * h - 0.5
     left, right = x + BOX_EYE_X * w - 0.5, x + (1 - BOX_EYE_X) * w - 0.5
-    return Found(box, np.array([left, level]), np.array([right, level]), "box")
+    return np.array([left, level]), np.array([right, level])
 
 
 def _pair(boxes: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -272,7 +394,7 @@ def _pair(boxes: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray] | None
 
 @functools.lru_cache(maxsize=1)
 def _cascades() -> tuple:
-    """OpenCV's detectors of frontal faces and of eyes."""
+    """OpenCV's detectors of frontal faces, of eyes, and of faces in profile."""
     try:
         import cv2
     except ImportError:
@@ -281,7 +403,11 @@ def _cascades() -> tuple:
             'pip install "opencv-python-headless>=4.10,<5"'
         ) from None
     made = []
-    for name in ("haarcascade_frontalface_alt2.xml", "haarcascade_eye.xml"):
+    for name in (
+        "haarcascade_frontalface_alt2.xml",
+        "haarcascade_eye.xml",
+        "haarcascade_profileface.xml",
+    ):
         try:
             cascade = cv2.CascadeClassifier(f"{cv2.data.haarcascades}{name}")
             if cascade.empty():

@@ -58,6 +58,7 @@ SMALLER = {
     "evaluate": "lower --config.evaluate.batch_size",
     "reproduce": "lower --config.sets.<name>.source.input.batch_size (and .head, .fine), or --jobs",
     "attribute": "lower --config.attribute.batch_size, or take the first few with --config.data.limit",
+    "predict": "lower --config.evaluate.batch_size",
     "data export": "lower --config.data.image_size, or take the first few with --config.data.limit",
 }
 """What needs less memory, by verb."""
@@ -112,6 +113,22 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--dir", default="", help="with --data: your files of that set")
     test.add_argument("--split", default="test", help="train, select or test")
     test.add_argument("--checkpoint", default="best", help="best, last or a step")
+
+    look = verb(
+        "predict",
+        "look at your own pictures with a training's network, and write a table",
+        more="One face a picture, the largest. --config.KEY=VALUE changes a key of evaluate, as in "
+        f"--config.evaluate.views=10; {keys}.",
+    )
+    look.add_argument(
+        "--images", required=True, help="a folder (and all below it), a picture, or a manifest.csv"
+    )
+    look.add_argument(
+        "--out", required=True, metavar="CSV", help="the table; what it rests on goes to CSV.json"
+    )
+    look.add_argument("--format", default="py-feat", help="whose columns: py-feat, openface or libreface")
+    look.add_argument("--crop", default="", help="detect or none; that of the set trained on")
+    look.add_argument("--checkpoint", default="best", help="best, last or a step")
 
     report = verb("report", "write W/report/index.html from what is in the run's folder")
     report.add_argument("--no-faces", action="store_true", help="leave out every picture of a face")
@@ -228,6 +245,17 @@ def _evaluate(args, overrides) -> int:
     return 0
 
 
+def _predict(args, overrides) -> int:
+    from ferjax import predict
+
+    facts = predict.predict(
+        args.workdir, args.images, args.out, args.format, args.crop, args.checkpoint, overrides
+    )
+    print(predict.words(facts), file=sys.stderr)
+    print(f"predictions: {args.out}")
+    return 0
+
+
 def _report(args, overrides) -> int:
     from ferjax import report
 
@@ -295,6 +323,7 @@ def _data(args, overrides) -> int:
 VERBS = {
     "train": _train,
     "evaluate": _evaluate,
+    "predict": _predict,
     "report": _report,
     "attribute": _attribute,
     "reproduce": _reproduce,

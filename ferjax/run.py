@@ -89,6 +89,7 @@ def describe(
         config_lib.to_json(config),
         split_hashes(parts),
         devices.describe(),
+        image_shape=list(parts.train.image.shape[1:]),
         selection=parts.selection,
         classes=list(parts.train.classes),
         sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},

@@ -1,0 +1,96 @@
+"""Any set of pictures, from a CSV: path, label, subject, split, and action units if there are any.
+
+No TensorFlow here. The names below are what `data_pipelines.arrays` asks of every data set's folder;
+docs/data.md describes them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from data_pipelines import labels
+from data_pipelines.manifest import source, table
+from data_pipelines.split import Split
+
+CLASSES = labels.EMOTIONS  # those that may occur; `classes` gives those that do
+OPTIONS = {
+    "dir": "",  # the CSV, or the folder that holds manifest.csv
+    "crop": "detect",  # find, align and cut out the face; or "none": the square in the middle
+    "image_size": 48,  # pixels; faces are cut out at this size, grey
+    "undetected": "leave_out",  # a picture without a face; or "fail"
+}
+
+
+def checked(options: Mapping) -> dict:
+    """OPTIONS with the given ones filled in; BadInput where a value makes no sense."""
+    return source.checked(options, OPTIONS)
+
+
+def _table(options: Mapping) -> table.Table:
+    return table.read(table.locate(options["dir"]))
+
+
+def classes(options: Mapping) -> tuple[str, ...]:
+    """The emotions that occur in the CSV, in the order of labels.EMOTIONS."""
+    return _table(options).classes
+
+
+def au_names(options: Mapping) -> tuple[str, ...]:
+    """The action units that have a column, "AU01" and so on, by number."""
+    return _table(options).au_names
+
+
+def files(options: Mapping) -> list[Path]:
+    """What is read: the CSV and its pictures."""
+    found = _table(options)
+    return [found.source, *(Path(row.path) for row in found.rows)]
+
+
+def arrays(options: Mapping) -> dict[str, dict]:
+    """Reads the CSV and its pictures; see `source.read`.
+
+    Returns:
+      "train", "validation", "test" (those with rows) -> image uint8 [n, size, size, 1], label int32 [n] (in
+      `classes(options)`; -1 unknown), aus int8 [n, u], subject str [n], id str [n] ("a/b.jpg" below the
+      CSV's folder, or "clip/000012").
+
+    Raises:
+      BadInput: an option that makes no sense, or files that cannot be read.
+    """
+    o = checked(options)
+    return source.read(_table(o), o)
+
+
+def sequences(ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """The clip of each frame; of a picture outside any clip, itself.
+
+    Args:
+      ids: [n], such as "smile1/000012".
+    Returns:
+      str [n], such as "smile1".
+    """
+    return np.array([re.sub(r"/\d{6,}$", "", str(name)) for name in ids], np.str_)
+
+
+def parts(options: Mapping, splits: Mapping[str, Split]) -> tuple:
+    """Which pictures train, select the epoch, and are reported; see `source.parts`."""
+    return source.parts(_table(options), splits)
+
+
+def findings(options: Mapping, splits: Mapping[str, Split]) -> list[str]:
+    """What a user should know about the pictures read, a line each."""
+    return source.findings(_table(options), splits, checked(options), "manifest")
+
+
+def check(place: str) -> list[tuple[str, int, None]]:
+    """What a manifest holds, (what, found, None) rows; looks for a face in every picture."""
+    o = {**OPTIONS, "dir": place}
+    return source.counts(_table(o), o)
+
+
+def gaps(place: str) -> list[str]:
+    """What is odd about a manifest, a line each, and every picture without a face."""
+    o = {**OPTIONS, "dir": place}
+    return source.gaps(_table(o), o, "manifest")

@@ -1,0 +1,232 @@
+"""A Table of pictures -> arrays; which pictures have no face, and what a user should be told."""
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from data_pipelines import BadInput, labels, pictures
+from data_pipelines.manifest.table import Table, codes
+from data_pipelines.split import Split, divide, hash_rows, split_tenth
+
+log = logging.getLogger(__name__)
+
+LISTED = 20  # names in a finding; `ferjax data check` lists all
+
+
+def checked(options: Mapping, defaults: Mapping) -> dict:
+    """The options of a set of pictures, filled in.
+
+    Raises:
+      BadInput: a value that makes no sense.
+    """
+    o = {**defaults, **options}
+    size = o["image_size"]
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 8 <= size <= 1024:
+        raise BadInput(f"data.options.image_size: {size!r} is not a whole number from 8 to 1024")
+    for key, words in (("crop", pictures.CROPS), ("undetected", ("leave_out", "fail"))):
+        if o[key] not in words:
+            raise BadInput(f"data.options.{key}: {o[key]!r} is not known; write {' or '.join(words)}")
+    return o
+
+
+def read(table: Table, options: Mapping) -> dict[str, dict]:
+    """Reads all pictures of a table.
+
+    Args:
+      table: as `table.read` gives it.
+      options: crop, image_size, undetected.
+    Returns:
+      "train", "validation", "test", those that have rows -> image uint8 [n, size, size, 1], label int32 [n]
+      (index into table.classes; -1 unknown), aus int8 [n, u], subject str [n], id str [n]. Pictures without a
+      face are left out; a warning counts how faces were found.
+    Raises:
+      BadInput: a picture that cannot be read; no face in it, with undetected = "fail"; no face in any.
+    """
+    size, n = options["image_size"], len(table.rows)
+    image, kept, how = np.empty((n, size, size, 1), np.uint8), [], Counter()
+    paths = [row.path for row in table.rows]
+    looked = pictures.look_at_all(paths, options["crop"], size, table.source.name)
+    for place, (row, seen) in enumerate(zip(table.rows, looked, strict=True)):
+        where = f"{table.source} row {row.number}"
+        if seen.problem:
+            raise BadInput(f"{where}: {seen.problem}")
+        if seen.pixels is None and options["undetected"] == "fail":
+            raise BadInput(
+                f"{where}: no face is found in {row.path}; delete the row, or set "
+                "data.options.undetected=leave_out, or data.options.crop=none if the pictures are crops "
+                "already"
+            )
+        how[seen.how] += 1
+        if seen.pixels is not None:
+            image[place, :, :, 0] = seen.pixels
+            kept.append(place)
+    if not kept:
+        raise BadInput(
+            f"{table.source}: no face is found in any of {n} pictures, such as {table.rows[0].path}; set "
+            "data.options.crop=none if they are crops already"
+        )
+    if options["crop"] == "detect":
+        log.warning("%s: %s", table.source, how_found(how))
+    keep = np.array(kept)
+    rows = [table.rows[place] for place in kept]
+    index = {name: number for number, name in enumerate(table.classes)}
+    arrays = {
+        "image": image[keep] if len(kept) < n else image,
+        "label": np.array([index.get(row.label, -1) for row in rows], np.int32),
+        "aus": codes(table)[keep],
+        "subject": np.array([row.subject for row in rows], np.str_),
+        "id": np.array([row.id for row in rows], np.str_),
+    }
+    part = _parts(table, rows, arrays["image"])
+    return {
+        name: {field: values[part == name] for field, values in arrays.items()}
+        for name in ("train", "validation", "test")
+        if (part == name).any()
+    }
+
+
+def how_found(how: Mapping[str, int]) -> str:
+    """In words, how many faces each detector found."""
+    ways = [f"{n} {way}" for way, n in sorted(how.items(), key=lambda pair: (-pair[1], pair[0])) if way]
+    found = sum(n for way, n in how.items() if way)
+    without = f"; {how['']} without a face" if how.get("") else ""
+    return f"faces found in {found} of {sum(how.values())} pictures ({', '.join(ways) or 'none'}){without}"
+
+
+def _parts(table: Table, rows, image: np.ndarray) -> np.ndarray:
+    """str [n] the part of each row: as the table says, else by hash of subject, clip, or pixels."""
+    if rows[0].split:
+        return np.array([row.split for row in rows])
+    pixels = iter(hash_rows(image).tolist())
+    keys = []
+    for row, digest in zip(rows, pixels, strict=True):
+        known = f"subject {row.subject}" if row.subject else f"clip {row.clip}" if row.clip else ""
+        keys.append(known or digest.decode())
+    try:
+        return divide(keys)
+    except ValueError:
+        what = "subjects" if rows[0].subject else "different pictures"
+        raise BadInput(
+            f"{table.source}: {len(set(keys))} {what} cannot be divided into train, validation and test; "
+            "fill the column split, or give more"
+        ) from None
+
+
+def parts(table: Table, splits: Mapping[str, Split]) -> tuple:
+    """Train, select and test; without rows for validation a hashed tenth of train selects.
+
+    Rows of which neither the emotion nor an action unit is known are left out.
+
+    Returns:
+      (train, select, test, selection), the last in words.
+    Raises:
+      BadInput: no rows for train, or none for test.
+    """
+    for name, why in (("train", "nothing can be trained"), ("test", "nothing can be reported")):
+        if name not in splits:
+            raise BadInput(
+                f"{table.source}: no picture of the part {name}, so {why}; fill the column split, or leave "
+                "it empty in every row"
+            )
+    kept = {}
+    for name, split in splits.items():
+        useful = (split.label >= 0) | (split.aus != labels.AU_UNKNOWN).any(1)
+        kept[name] = split if useful.all() else split.take(useful)
+    if "validation" in kept:
+        how = "validation" if table.rows[0].split else "validation, divided by hash"
+        return kept["train"], kept["validation"], kept["test"], how
+    train, tenth = split_tenth(kept["train"])
+    return train, tenth, kept["test"], "a hashed tenth of train (no rows for validation)"
+
+
+# What a user is told.
+
+
+def findings(table: Table, splits: Mapping[str, Split], options: Mapping, name: str) -> list[str]:
+    """What a user should know about the pictures read, a line each.
+
+    Args:
+      table: of the set.
+      splits: what was read of it.
+      options: of the set.
+      name: of the set.
+    """
+    found = of_table(table, name)
+    read = {key for split in splits.values() for key in split.id.tolist()}
+    lost = [row.id for row in table.rows if row.id not in read]
+    if options["crop"] == "detect" and lost:
+        found.append(f"{name}: no face found, left out: {len(lost)} of {len(table.rows)} ({_listed(lost)})")
+    return found
+
+
+def _listed(names: list[str], most: int = LISTED) -> str:
+    more = f", and {len(names) - most} more: ferjax data check lists all" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def of_table(table: Table, name: str) -> list[str]:
+    """What the table alone tells."""
+    found = []
+    if table.unknown:
+        found.append(f"{name}: columns that mean nothing here, passed over: {', '.join(table.unknown)}")
+    n = len(table.rows)
+    without = sum(not row.label for row in table.rows)
+    if without:
+        found.append(f"{name}: {without} of {n} pictures have no emotion")
+    nobody = sum(not row.subject for row in table.rows)
+    divided = not table.rows[0].split
+    if nobody:
+        more = ", so one person's may be in several parts" if divided else ""
+        found.append(f"{name}: {nobody} of {n} pictures have no subject{more}")
+    if divided:
+        by = (
+            "subject"
+            if not nobody
+            else "pixels"
+            if nobody == n
+            else "subject where it is known, else by pixels"
+        )
+        found.append(
+            f"{name}: divided by hash of the {by} into train, validation and test, about 70, 10 and 20 in 100"
+        )
+    return found
+
+
+def counts(table: Table, options: Mapping) -> list[tuple[str, int, None]]:
+    """(what, found, None) rows for `ferjax data check`; looks for every face if options say so."""
+    rows = table.rows
+    out = [("pictures", len(rows)), ("subjects", len({row.subject for row in rows} - {""}))]
+    out.append(("clips", len({row.clip for row in rows} - {""})))
+    out += [(f"{part} pictures", n) for part, n in sorted(Counter(row.split for row in rows).items()) if part]
+    out += [(name, sum(row.label == name for row in rows)) for name in table.classes]
+    out.append(("pictures without an emotion", sum(not row.label for row in rows)))
+    present = (codes(table) > 0).sum(0).tolist()
+    out += [(f"pictures with {name}", n) for name, n in zip(table.au_names, present, strict=True)]
+    how = Counter(detected(table, options["crop"], options["image_size"]))
+    if options["crop"] == "detect":
+        out += [(f"faces found: {way}", n) for way, n in sorted(how.items()) if way]
+        out.append(("pictures without a face", how[""]))
+    return [(what, n, None) for what, n in out]
+
+
+@functools.lru_cache(maxsize=1)
+def detected(table: Table, crop: str, size: int) -> tuple[str, ...]:
+    """[n] `Looked.how` of every picture; BadInput where one cannot be read."""
+    how = []
+    looked = pictures.look_at_all([row.path for row in table.rows], crop, size, table.source.name)
+    for row, seen in zip(table.rows, looked, strict=True):
+        if seen.problem:
+            raise BadInput(f"{table.source} row {row.number}: {seen.problem}")
+        how.append(seen.how)
+    return tuple(how)
+
+
+def gaps(table: Table, options: Mapping, name: str) -> list[str]:
+    """Lines for `ferjax data check`: what the table tells, and every picture without a face."""
+    how = detected(table, options["crop"], options["image_size"])
+    lost = [row.id for row, way in zip(table.rows, how, strict=True) if not way]
+    told = [f"{name}: no face found: {len(lost)} ({_listed(lost, len(lost))})"] if lost else []
+    return of_table(table, name) + told

@@ -1,7 +1,7 @@
-"""How well action units are detected and their intensity told: F1, AUC, AP and ICC, with intervals over people.
+"""How well action units are detected and their intensity told: F1, AUC, AP, ICC; intervals over people.
 
-Axis letters: n inputs, u action units, r bootstrap resamples. Codes of presence: 1, 0, -1 unknown (left out for
-that unit alone).
+Axis letters: n inputs, u action units, r bootstrap resamples. Codes of presence: 1, 0, -1 unknown (left out
+for that unit alone).
 """
 
 import math
@@ -12,7 +12,7 @@ from ferjax.metrics import _CHUNK, LEVEL, Estimate, Scores, _interval, _Ranks, _
 
 
 def best_thresholds(present: np.ndarray, score: np.ndarray) -> np.ndarray:
-    """The threshold of each unit with the highest F1 on these inputs; give it those that select, never test's.
+    """The threshold of each unit with the highest F1 on these inputs: those that select, never test's.
 
     Of equals the highest threshold. A prediction is `score >= threshold`.
 

@@ -136,8 +136,8 @@ class Study:
     def about(self) -> str:
         """A line on what is told."""
         told = [
-            f"{n}: {len(s.parts.train):,} train, {len(s.parts.select):,} select, {len(s.parts.test):,} test images, "
-            f"{len(s.task.names)} units ({', '.join(s.task.names)})"
+            f"{n}: {len(s.parts.train):,} train, {len(s.parts.select):,} select, {len(s.parts.test):,} test "
+            f"images, {len(s.task.names)} units ({', '.join(s.task.names)})"
             for n, s in self.sets.items()
         ]
         return f"{self.c.name}: " + "; ".join(told)

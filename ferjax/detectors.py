@@ -1,4 +1,4 @@
-"""Action-unit detectors on a frozen network's features: one for each unit, as the paper has them, or one for all.
+"""Action-unit detectors on a frozen network's features: one for each unit, as the paper has, or one for all.
 
 Features are computed once. All single detectors (and seeds) are then one program: `vmap` over detectors of a
 `scan` over steps. Breuer & Kimmel 2017, section on transfer from emotions to action units.
@@ -159,8 +159,8 @@ def fit(
     """Trains single detectors, or one with all units as outputs, for every seed.
 
     Args:
-      train, select: (features [n, d], codes [n, u]): presence 1, 0, -1 unknown; or with `graded` intensities 0
-        to 5, -1 unknown. The selecting part chooses among `recipe.looks` states of each detector by its loss.
+      train, select: (features [n, d], codes [n, u]): presence 1, 0, -1 unknown; or with `graded` intensities
+        0 to 5, -1 unknown. The selecting part chooses among `recipe.looks` states of each detector by its loss.
       recipe: see `Recipe`.
       seeds: of weights and order.
       joint: one detector with u outputs a seed, else u detectors with one.

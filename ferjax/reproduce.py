@@ -82,7 +82,7 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
 
 
 def _lean(cell: protocols.Cell) -> protocols.Cell:
-    """The cell, after which the programs compiled for it go: without that memory grows by 0.4 GB a training."""
+    """The cell, after which the programs compiled for it go: else memory grows by 0.4 GB a training."""
 
     def run(folder):
         try:

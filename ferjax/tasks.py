@@ -1,7 +1,7 @@
 """What a network is trained to tell: one emotion of several, or each action unit's presence.
 
-A task says what the outputs are, which loss is summed, and what the selecting part is judged by. Everything else
-of a training is the same for both.
+A task says what the outputs are, which loss is summed, and what the selecting part is judged by. All else of a
+training is the same for both.
 """
 
 import jax
@@ -104,7 +104,7 @@ class Aus:
             raise BadInput(f"{split.name}: no image has a known code of {', '.join(self.names)}")
 
     def weights(self, split: Split) -> np.ndarray:
-        """[u, 2] float32 weight of absent and present; aus.weights=balanced makes both sums of a unit alike."""
+        """[u, 2] float32 weight of absent and present; aus.weights=balanced makes both sums alike."""
         code = self.present(split)
         if self.c.aus.weights == "none":
             return np.ones((len(self.names), 2), np.float32)

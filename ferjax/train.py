@@ -294,7 +294,8 @@ class _Loop:
         start = f"going on at step {done}" if done else "starting"
         told = f"action units: {', '.join(self.task.names)}\n" if self.task.kind == "aus" else ""
         if self.task.kind == "aus" and self.task.left_out:
-            told += f"left out, too few images (aus.least={self.config.aus.least}): {', '.join(self.task.left_out)}\n"
+            few = ", ".join(self.task.left_out)
+            told += f"left out, too few images (aus.least={self.config.aus.least}): {few}\n"
         return (
             f"{self.config.name}: {counts}; {weights:,} parameters; {self.devices.describe()}\n"
             f"{told}epoch selected on {p.selection}; {start} of {self.steps} steps "

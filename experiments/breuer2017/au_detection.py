@@ -1,11 +1,12 @@
 """Breuer & Kimmel 2017, from emotions to action units: new heads on an emotion network's features.
 
-    ferjax reproduce --config experiments/breuer2017/au_detection.py --workdir runs/aus --dir ck_plus=/path/to/CK+
+    ferjax reproduce --config experiments/breuer2017/au_detection.py --workdir runs/aus \
+        --dir ck_plus=/path/to/CK+
 
 On CK+ all sequences with FACS codes take part, with an emotion or without, their last three frames and the
 first; on the built-in faces units are drawn without regard to emotion. The emotion network sees the same
-people's training part, with emotion labels alone. The paper, as commonly quoted, gives no table for this; that
-rare units such as AU11 fail for want of samples it says.
+people's training part, with emotion labels alone. The paper, as commonly quoted, gives no table for this; it
+says that rare units such as AU11 fail for want of samples.
 """
 
 from ferjax import au_study, config

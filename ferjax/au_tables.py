@@ -36,7 +36,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     least = study.c.sets[next(iter(study.sets))].source.aus.threshold
     legend = (
         f"Mean over units of F1 (thresholds chosen on the selecting part), ROC AUC and average precision on "
-        f"people of the test part, mean of {study.c.seeds} seeds, 95 % bootstrap intervals over subjects. Present "
+        f"people of the test part, mean of {study.c.seeds} seeds, 95 % intervals over subjects. Present "
         f"means an intensity of at least {least}. Heads stand on {study.c.layer}."
     )
     heads = ["set", "unit", "test images with it", *(f"AUC: {k}, {h}" for k, h in COLUMNS)]

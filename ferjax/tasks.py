@@ -1,7 +1,7 @@
 """What a network is trained to tell: one emotion of several, or each action unit's presence.
 
-A task says what the outputs are, which loss is summed, and what the selecting part is judged by. All else of a
-training is the same for both.
+A task says what the outputs are, which loss is summed, and what the selecting part is judged by.
+All else of a training is the same for both.
 """
 
 import jax

@@ -16,7 +16,7 @@ UNITS = ("AU01", "AU12", "AU25")
 
 
 def coded(n: int, seed: int, name: str):
-    """Pictures whose bright square says emotion and units: AU01 with class 0, AU12 with class 1, AU25 rarely."""
+    """Pictures whose bright square says emotion and units: AU01 with class 0, AU12 with 1, AU25 rarely."""
     split = tiny_split(n, seed, name)
     rng = np.random.default_rng(seed)
     aus = np.zeros((n, 3), np.int8)
@@ -29,11 +29,8 @@ def coded(n: int, seed: int, name: str):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("coded")
-    made = [
-        coded(n, i, p)
-        for i, (n, p) in enumerate((("60", "train"), ("40", "select"), ("40", "test")))
-        for n in [int(n)]
-    ]
+    sizes = {"train": 60, "select": 40, "test": 40}
+    made = [coded(n, i, part) for i, (part, n) in enumerate(sizes.items())]
     arrays.export(arrays.Parts(*made, "its select part"), out)
     return str(out)
 
@@ -103,16 +100,12 @@ def test_features_do_not_depend_on_the_batch(folder, done):
 def test_a_person_whom_the_emotion_network_knows_is_refused(folder, tmp_path):
     other = tmp_path / "emotions"
     sizes = {"train": 60, "select": 40, "test": 40}
-    made = [coded(n, i, part) for i, (part, n) in enumerate(sizes.items())]
-    arrays.export(
-        arrays.Parts(
-            dataclasses.replace(made[0], subject=who),
-            *made[1:2],
-            made[2].take(made[2].subject != "test-S2"),
-            "x",
-        ),
-        other,
-    )
+    made = [coded(n, 7 + i, part) for i, (part, n) in enumerate(sizes.items())]
+    who = made[0].subject.astype("U30")
+    who[3] = "test-S2"
+    train = dataclasses.replace(made[0], subject=who)
+    test = made[2].take(made[2].subject != "test-S2")
+    arrays.export(arrays.Parts(train, made[1], test, "its select part"), other)
     c = study(folder)
     c.sets.tiny.emotion.data.name = "npz"
     wrong = au_study.Study._emotion_data

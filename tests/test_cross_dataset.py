@@ -181,7 +181,7 @@ def test_killed_and_gone_on_with_equals_undisturbed(sets, done, tmp_path):
     job.send_signal(signal.SIGKILL)
     job.communicate()
     assert not (tmp_path / "w/study.json").exists()
-    again = runs.ferjax(*command, devices=8)
+    again = runs.ferjax(*command, "--jobs", 2, devices=8)
     assert again.returncode == 0, again.stderr
     assert "time budget" in again.stderr and "source/one/seed0 (" not in again.stderr
     whole, cut = ((w / "cross_dataset/table.csv").read_text().splitlines() for w in (done[0], tmp_path / "w"))

@@ -1,0 +1,41 @@
+"""k folds as one job: every person reported once, by a network that was not trained or selected on them."""
+
+import numpy as np
+import pytest
+from runs import tiny_config, write_set
+
+from data_pipelines import BadInput
+from ferjax import across, kfold, reproduce, results
+from ferjax.report import write_report
+
+
+def study(folder: str, folds: int = 3):
+    c = kfold.default()
+    c.name, c.folds, c.bootstrap = "tiny folds", folds, 100
+    c.sets.tiny = {"source": tiny_config(folder, train__epochs=1)}
+    return c
+
+
+def test_every_person_is_reported_once(tmp_path):
+    c, lines = study(write_set(tmp_path / "set")), []
+    out, status = reproduce.reproduce(c, str(tmp_path / "w"), lines.append)
+    assert status == 0 and out == tmp_path / "w" / "kfold"
+    assert "62 images, 3 folds of 15 subjects" in "\n".join(lines)
+    said = results.read_result(tmp_path / "w/results/kfold.json")
+    assert said["metrics"]["accuracy"]["n"] == 62 and said["interval"]["units"] == 15
+    ids = []
+    for fold in range(3):
+        run = tmp_path / f"w/cells/fold{fold}/seed0/run"
+        name, who, _, _ = across.read_predictions(run / "results/test_predictions.csv", said["classes"])
+        ids += name.tolist()
+        parts = kfold.Study(c, tmp_path / "w").parts[fold]
+        assert not set(who) & (set(parts.train.subjects) | set(parts.select.subjects))
+    assert len(ids) == len(set(ids)) == 62
+    np.testing.assert_equal(len(set(said["split_hash"].split())), 3)
+    assert "all, pooled" in write_report(tmp_path / "w").read_text()
+
+
+@pytest.mark.parametrize("folds", [2, 16])
+def test_folds_that_cannot_be(tmp_path, folds):
+    with pytest.raises(BadInput, match=r"3 folds or more|take fewer folds"):
+        kfold.Study(study(write_set(tmp_path / "set"), folds), tmp_path / "w")

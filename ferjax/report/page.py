@@ -17,8 +17,8 @@ GLOSSARY = {
     "truth. Chance is one divided by their number.",
     "ROC AUC": "probability that an image of the class scores higher for it than any other; chance is 0.5.",
     "AP": "average precision, the area under the precision-recall curve; chance is the share of the class.",
-    "Mean F1, mean ROC AUC, mean AP": "of action units: each unit by itself, present or absent, then the mean "
-    "over the units for which it is defined. F1 is at one threshold a unit, chosen on the selecting part.",
+    "Mean F1, mean ROC AUC, mean AP": "of action units: each unit by itself, present or absent, then the "
+    "mean over the units for which it is defined. F1 at one threshold a unit, chosen on the selecting part.",
     "Log loss": "mean of -log of the probability given to the true class, in nats.",
     "Interval": "percentile bootstrap: subjects (images, where subjects are unknown) are drawn again with "
     "replacement. The spread over training seeds is not in it.",
@@ -66,7 +66,8 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool, attribution: str = "
 
 def _is_aus(workdir: Mapping) -> bool:
     """Whether the run tells action units, and not one emotion of several."""
-    return workdir["run"].get("task") == "aus" or workdir["config"].get("task") == "aus"
+    scored = any("f1" in result["metrics"] for result in workdir["results"].values())
+    return scored or "aus" in (workdir["run"].get("task"), workdir["config"].get("task"))
 
 
 def _of_classes(path: pathlib.Path, workdir: Mapping, faces: bool) -> dict[str, tuple[str, str]]:

@@ -22,7 +22,7 @@ def ferjax(batch: int, compute_dtype: str = "float32"):
     import jax
 
     from data_pipelines import arrays, input
-    from ferjax import config, evaluate, train
+    from ferjax import config, evaluate, tasks, train
     from ferjax.models import fer_cnn
     from ferjax.ops import keep_freed_memory
     from ferjax.parallel import Devices
@@ -46,7 +46,9 @@ def ferjax(batch: int, compute_dtype: str = "float32"):
     devices = Devices(c.parallel.mode, batch, 1)
     model = fer_cnn.build(c.model, CLASSES)
     state = devices.init(lambda: train.init_state(c, model, image.shape[1:]))
-    step = devices.compile(train.make_train_step(c, model, 100, np.ones(CLASSES, np.float32)), donate=True)
+    step = devices.compile(
+        train.make_train_step(c, model, 100, tasks.of(c, split), np.ones(CLASSES, np.float32)), donate=True
+    )
     forward = evaluate.Predictor(c, model, devices, views=1).forward
     resident = devices.put(input.resident(split))
     rows = {"id": np.arange(batch, dtype=np.int32), "mask": np.ones(batch, bool)}

@@ -78,7 +78,7 @@ DEFAULTS = {
 }
 """What `load_parts` takes where the config does not say."""
 
-DIVIDING = ("select", "fold", "folds")
+DIVIDING = ("select", "fold", "folds", "rows")
 """Options that say how a set is divided, and not what is read of it: they share one cache."""
 
 

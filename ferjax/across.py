@@ -45,6 +45,8 @@ def across(
     if not saved.get("config"):
         raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
     c = config_lib.from_json(saved["config"])
+    if c.task != "emotion":
+        raise BadInput(f"{workdir} was trained on action units; --data scores a network of emotions")
     learned = arrays.load_parts(c.data)
     data = ConfigDict(data.to_dict())
     data.image_size = learned.train.image.shape[1]

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import input
 from data_pipelines.split import Split
-from ferjax import evaluate, train
+from ferjax import evaluate, tasks, train
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 
@@ -25,11 +25,11 @@ def speeds(c: ConfigDict, split: Split) -> dict[str, float]:
     """
     batch = c.input.batch_size
     devices = Devices(c.parallel.mode, batch, c.parallel.devices)
-    model = fer_cnn.build(c.model, len(split.classes))
+    task = tasks.of(c, split)
+    model = fer_cnn.build(c.model, len(task.names))
     begun = time.monotonic()
     state = devices.init(lambda: train.init_state(c, model, split.image.shape[1:]))
-    weights = np.ones(len(split.classes), np.float32)
-    step = devices.compile(train.make_train_step(c, model, 100, weights), donate=True)
+    step = devices.compile(train.make_train_step(c, model, 100, task, task.weights(split)), donate=True)
     forward = evaluate.Predictor(c, model, devices, views=1).forward
     resident = devices.put(input.resident(split))
     ids = {"id": np.arange(batch, dtype=np.int32) % len(split), "mask": np.ones(batch, bool)}

@@ -27,6 +27,8 @@ def default() -> ConfigDict:
     c.name = "unnamed"  # shown in the report
     c.seed = 0  # initial weights, order of examples, augmentation, dropout
 
+    c.task = "emotion"  # or aus: the presence of each action unit
+
     c.data = d = ConfigDict()
     d.name = "facsynth"  # folder under data_pipelines, or npz
     d.dir = ""  # the user's files, as unpacked
@@ -80,6 +82,12 @@ def default() -> ConfigDict:
     lo.label_smoothing = 0.0
     lo.class_weights = "none"  # or balanced: inverse class frequency, mean 1 over examples
 
+    c.aus = u = ConfigDict()  # task=aus
+    u.units = ""  # names, comma between; empty: all with enough images
+    u.least = 8  # training images that show a unit, and that do not, or it is left out
+    u.threshold = 1  # least intensity that counts as present: 1 (A, trace); benchmarks take 2
+    u.weights = "none"  # or balanced: images with and without a unit weigh the same
+
     c.optimizer = o = ConfigDict()
     o.name = "adam"  # adam, adamw or sgd (Nesterov)
     o.learning_rate = 1e-3
@@ -111,7 +119,7 @@ def default() -> ConfigDict:
 
     c.train = t = ConfigDict()
     t.epochs = 20
-    t.select_by = "accuracy"  # accuracy, uf1 or loss, on the selecting part
+    t.select_by = "accuracy"  # accuracy, uf1 or loss, on the selecting part; task=aus: auc, f1 or loss
     t.log_every = 50  # steps between progress lines
 
     c.checkpoint = k = ConfigDict()

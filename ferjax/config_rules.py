@@ -7,6 +7,7 @@ from data_pipelines import arrays
 CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
 
 
+SELECT_BY = {"emotion": ("accuracy", "uf1", "loss"), "aus": ("auc", "f1", "loss")}
 PARTS = "parts and numbers that are not negative, such as block*=0.1,dense=0.5"
 
 
@@ -136,7 +137,15 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         ("schedule.final_fraction", 0 <= c.schedule.final_fraction <= 1, "in 0..1"),
         ("schedule.factor", 0 < c.schedule.factor < 1, "between 0 and 1"),
         at_least("schedule.patience", 1),
-        one_of("train.select_by", "accuracy", "uf1", "loss"),
+        one_of("task", "emotion", "aus"),
+        (
+            "train.select_by",
+            c.train.select_by in SELECT_BY.get(c.task, ()),
+            f"one of {', '.join(SELECT_BY.get(c.task, ()))} where task is {c.task}",
+        ),
+        at_least("aus.least", 1),
+        ("aus.threshold", 1 <= c.aus.threshold <= 5, "1 (A, trace) to 5 (E, maximum)"),
+        one_of("aus.weights", "none", "balanced"),
         at_least("train.log_every", 1),
         at_least("checkpoint.every_steps", 0),
         at_least("checkpoint.keep", 1),

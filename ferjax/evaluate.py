@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
 from data_pipelines.split import hash_rows
-from ferjax import checkpoint, files, metrics, results, run
+from ferjax import au_metrics, checkpoint, files, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
@@ -53,8 +53,9 @@ class Predictor:
     def __init__(self, config: ConfigDict, model, devices: Devices, views: int):
         def forward(params, batch, resident):
             images = input.gather(resident, batch)["image"]
+            squash = jax.nn.sigmoid if config.task == "aus" else jax.nn.softmax
             each = [
-                jax.nn.softmax(model.apply({"params": params}, normalise(v, config.model.normalise))[0])
+                squash(model.apply({"params": params}, normalise(v, config.model.normalise))[0])
                 for v in views_of(images, views)
             ]
             return sum(each) / len(each)
@@ -77,19 +78,6 @@ class Predictor:
             shuffle=False,
         )
         return np.concatenate([self.forward(params, batch, resident) for batch in batches])[: len(split)]
-
-
-def summary(label: np.ndarray, probability: np.ndarray) -> dict[str, float]:
-    """{"loss", "accuracy", "uf1"} of [n] labels (-1 left out) and [n, k] probabilities, without intervals."""
-    known = label >= 0
-    label, probability = label[known], probability[known].astype(np.float64)
-    counts = metrics.confusion(label, probability.argmax(1), probability.shape[1])
-    loss = -np.log(np.maximum(probability[np.arange(len(label)), label], 1e-12)).mean()
-    return {
-        "loss": float(loss),
-        "accuracy": float(metrics.accuracy(counts)),
-        "uf1": float(metrics.uf1(counts)),
-    }
 
 
 def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> list[pathlib.Path]:
@@ -121,20 +109,36 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     parts = arrays.load_parts(config.data)
     chosen = getattr(parts, split)
     notes = _same_data(workdir, saved["run"].get("split_hashes", {}), run.split_hashes(parts), split)
-    if not (chosen.label >= 0).any():
-        raise BadInput(f"{chosen.name}: no image has a known label, so there is nothing to score")
+    task = tasks.of(config, parts.train)
+    task.check(chosen)
     devices = Devices(config.parallel.mode, None, config.parallel.devices)
-    model = fer_cnn.build(config.model, len(chosen.classes))
+    model = fer_cnn.build(config.model, len(task.names))
     params, step = load_weights(workdir, which, model, chosen.image.shape[1:])
-    probability = Predictor(config, model, devices, config.evaluate.views)(devices.put(params), chosen)
+    predictor = Predictor(config, model, devices, config.evaluate.views)
+    params = devices.put(params)
+    probability = predictor(params, chosen)
+    notes += relabelled(config)
+    if task.kind == "aus":
+        threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
+        notes += task.notes()
     selection = saved["run"].get("selection", parts.selection)
     selected = {"best": f"{config.train.select_by} on {selection}", "last": "nothing: the last step"}
 
     def write(name: str, rows: np.ndarray, notes=(), companions=None) -> pathlib.Path:
         part = chosen if len(rows) == len(chosen) else chosen.take(rows)
-        scores = metrics.classification(
-            part.label, probability[rows], part.classes, part.subject, config.evaluate.bootstrap, config.seed
-        )
+        if task.kind == "aus":
+            code, p = task.present(part), probability[rows]
+            often = config.evaluate.bootstrap
+            scores = au_metrics.detection(code, p, task.names, threshold, part.subject, often, config.seed)
+        else:
+            scores = metrics.classification(
+                part.label,
+                probability[rows],
+                part.classes,
+                part.subject,
+                config.evaluate.bootstrap,
+                config.seed,
+            )
         return results.write_result(
             workdir,
             name,
@@ -152,8 +156,11 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
             companions=companions,
         )
 
-    rows = results.predictions(chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
-    beside = {"_predictions.csv": rows, "_worst.npz": files.npz_bytes(_worst(chosen, probability))}
+    if task.kind == "aus":
+        beside = {"_predictions.csv": au_rows(chosen, task, probability)}
+    else:
+        rows = results.predictions(chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
+        beside = {"_predictions.csv": rows, "_worst.npz": files.npz_bytes(_worst(chosen, probability))}
     name = split if which == "best" else f"{split}_last" if which == "last" else f"{split}_step{step}"
     seen = seen_before(parts, split)
     fresh = np.flatnonzero(~seen)
@@ -169,6 +176,23 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
     return paths
+
+
+def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> bytes:
+    """A csv of id, subject, and of each unit its presence ("" unknown) and p(unit)."""
+    head = ["id", "subject", *task.names, *(f"p({name})" for name in task.names)]
+    rows = [
+        [name, who, *("" if c < 0 else int(c) for c in code), *(f"{v:.6g}" for v in p)]
+        for name, who, code, p in zip(split.id, split.subject, task.present(split), probability, strict=True)
+    ]
+    return files.csv_bytes([head, *rows])
+
+
+def relabelled(config: ConfigDict) -> list[str]:
+    """A note on the map by which emotions were named anew, where there is one."""
+    if not (config.data.map or config.data.classes):
+        return []
+    return [f"Emotions by name: map {config.data.map or 'none'}; kept {config.data.classes or 'all'}."]
 
 
 def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:

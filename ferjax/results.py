@@ -128,7 +128,7 @@ def write_result(
         "created": now(),
         "notes": notes,
     }
-    return save_result(workdir, result, figure, companions)
+    return save_result(workdir, result, figure and scores.confusion is not None, companions)
 
 
 def save_result(
@@ -181,7 +181,10 @@ def words(result) -> str:
     path = None if isinstance(result, Mapping) else pathlib.Path(result)
     result = result if path is None else read_result(path)
     interval, parts, n = result["interval"], [], 0
-    for key, name in (("accuracy", "accuracy"), ("uf1", "UF1"), ("uar", "UAR")):
+    shown = (("accuracy", "accuracy"), ("uf1", "UF1"), ("uar", "UAR"))
+    if "f1" in result["metrics"]:
+        shown = (("f1", "mean F1"), ("auc", "mean AUC"), ("average_precision", "mean AP"))
+    for key, name in shown:
         m = result["metrics"].get(key)
         if m:
             value, low, high, n = (m[v] for v in _METRIC)

@@ -80,7 +80,7 @@ def same_or_refuse(workdir: pathlib.Path, config: ConfigDict, parts: arrays.Part
 
 
 def describe(
-    workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices, begun: dict | None = None
+    workdir: pathlib.Path, config: ConfigDict, parts: arrays.Parts, devices, task, begun: dict | None = None
 ) -> None:
     """Writes the workdir's description of itself; `begun` says whose weights a new training started from."""
     begun = begun or results.read_workdir(workdir)["run"].get("started_from", {})
@@ -93,6 +93,8 @@ def describe(
         selection=parts.selection,
         classes=list(parts.train.classes),
         sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},
+        task=task.kind,
+        **({"au_names": list(task.names)} if task.kind == "aus" else {}),
         **({"started_from": begun} if begun else {}),
     )
 

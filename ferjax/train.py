@@ -14,7 +14,7 @@ import optax
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input
-from ferjax import checkpoint, evaluate, metrics, optim, run, transfer
+from ferjax import checkpoint, evaluate, optim, run, tasks, transfer
 from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
@@ -60,29 +60,11 @@ def init_state(config: ConfigDict, model, image_shape: tuple[int, int, int]) -> 
     )
 
 
-def loss_sums(
-    logits: Array, label: Array, mask: Array, weights: Array, smoothing: float
-) -> tuple[Array, Array]:
-    """Cross-entropy as (sum, count).
+def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weights: np.ndarray):
+    """The step for one device: (state, batch, resident) -> (state, {name: (sum, count)} over all devices).
 
-    Args:
-      logits: [b, k].
-      label: [b], -1 unknown (not counted).
-      mask: [b], False is padding.
-      weights: [k] of each class.
-      smoothing: share of the target spread evenly over all classes (Szegedy et al. 2016).
-    Returns:
-      sum over examples of weight * loss, and sum of weights.
+    `task` and its `weights` are of `tasks`.
     """
-    k = logits.shape[-1]
-    target = jax.nn.one_hot(label, k) * (1 - smoothing) + smoothing / k
-    each = optax.softmax_cross_entropy(logits, target)
-    weight = jnp.where(mask & (label >= 0), weights[label], 0.0)
-    return jnp.sum(weight * each), jnp.sum(weight)
-
-
-def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weights: np.ndarray):
-    """The step for one device: (state, batch, resident) -> (state, {name: (sum, count)} over all devices)."""
     transform = transfer.partition(config, optim.transform(config))
     rate = optim.learning_rate(config, steps_per_epoch)
     plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
@@ -97,10 +79,8 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
         def local_loss(params):
             params = transfer.hold(config, params)
             logits, _ = model.apply({"params": params}, images, keys=keys[:, 1])
-            sums = loss_sums(
-                logits, batch["label"], batch["mask"], jnp.asarray(class_weights), config.loss.label_smoothing
-            )
-            return sums[0], (sums, metrics.accuracy_sums(logits, batch["label"], batch["mask"]))
+            loss, right = task.sums(logits, batch, jnp.asarray(weights))
+            return loss[0], (loss, right)
 
         # the local sum is differentiated, the psums stay outside: so masked and uneven batches are exact
         gradient, (loss, accuracy) = jax.grad(local_loss, has_aux=True)(state.params)
@@ -127,15 +107,6 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, class_weigh
         return state, sums
 
     return train_step
-
-
-def balanced_weights(label: np.ndarray, classes: int, kind: str) -> np.ndarray:
-    """[k] float32 weight of each class, mean 1 over the examples; "none" gives ones."""
-    counts = np.bincount(label[label >= 0], minlength=classes)
-    if kind == "none":
-        return np.ones(classes, np.float32)
-    present = np.maximum(counts, 1)
-    return (counts.sum() / (present * np.count_nonzero(counts))).astype(np.float32)
 
 
 @jax.jit
@@ -175,19 +146,15 @@ class _Loop:
             signals,
         )
         run.same_or_refuse(workdir, config, parts)
+        self.task = tasks.of(config, parts.train)
         for split in (parts.train, parts.select):
-            if not (split.label >= 0).any():
-                raise BadInput(
-                    f"{split.name}: no image has a known label, so there is no emotion to learn "
-                    "(facsynth: set data.options.mode=emotion)"
-                )
+            self.task.check(split)
         split = parts.train
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
-        self.model = fer_cnn.build(config.model, len(split.classes))
+        self.model = fer_cnn.build(config.model, len(self.task.names))
         transfer.check_names(config, tuple(jax.eval_shape(self._init_params)))
-        weights = balanced_weights(split.label, len(split.classes), config.loss.class_weights)
-        step = make_train_step(config, self.model, self.steps_per_epoch, weights)
+        step = make_train_step(config, self.model, self.steps_per_epoch, self.task, self.task.weights(split))
         self.step = devices.compile(step, donate=True)
         self.predictor = evaluate.Predictor(config, self.model, devices, views=1)
         self.checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep, main=devices.main)
@@ -210,7 +177,7 @@ class _Loop:
             parts, self.progress = self.checkpoints.restore(done, self.devices.to_global(state).parts())
             state = self.devices.to_local(TrainState.of_parts(parts))
         if self.devices.main:
-            run.describe(self.workdir, config, self.parts, self.devices, begun)
+            run.describe(self.workdir, config, self.parts, self.devices, self.task, begun)
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
             log.say(self._opening(done))
             try:
@@ -301,7 +268,7 @@ class _Loop:
         rate = float(optim.learning_rate(config, self.steps_per_epoch)(done - 1)) * float(state.lr_scale)
         log.metrics({"step": done, "epoch": epoch, "split": "train", **means, "learning_rate": rate})
         probability = self.predictor(state.ema or state.params, self.parts.select)
-        chosen = evaluate.summary(self.parts.select.label, probability)
+        chosen = self.task.summary(self.parts.select, probability)
         log.metrics({"step": done, "epoch": epoch, "split": "select", **chosen})
         rank = chosen[config.train.select_by] * (-1 if config.train.select_by == "loss" else 1)
         if not math.isfinite(rank):
@@ -325,9 +292,13 @@ class _Loop:
         counts = f"{len(p.train)} train, {len(p.select)} select, {len(p.test)} test images"
         weights = sum(a.size for a in jax.tree.leaves(jax.eval_shape(self._init_params)))
         start = f"going on at step {done}" if done else "starting"
+        told = f"action units: {', '.join(self.task.names)}\n" if self.task.kind == "aus" else ""
+        if self.task.kind == "aus" and self.task.left_out:
+            few = ", ".join(self.task.left_out)
+            told += f"left out, too few images (aus.least={self.config.aus.least}): {few}\n"
         return (
             f"{self.config.name}: {counts}; {weights:,} parameters; {self.devices.describe()}\n"
-            f"epoch selected on {p.selection}; {start} of {self.steps} steps "
+            f"{told}epoch selected on {p.selection}; {start} of {self.steps} steps "
             f"({self.config.train.epochs} epochs)"
         )
 

@@ -13,7 +13,7 @@ import pytest
 import runs
 
 from data_pipelines import BadInput, arrays
-from ferjax import evaluate, train
+from ferjax import evaluate, tasks, train
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 
@@ -121,7 +121,7 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir)
     from ferjax.augment import normalise
 
     devices = Devices("pmap", 16, 8)
-    step = devices.compile(train.make_train_step(c, model, 1, np.ones(3, np.float32)))
+    step = devices.compile(train.make_train_step(c, model, 1, tasks.of(c, split), np.ones(3, np.float32)))
     state = devices.init(lambda: train.init_state(c, model, (16, 16, 1)))
     batch = next(iter(input.row_batches(5, 16, 0, last_step=1)))
     assert batch["mask"].sum() == 5
@@ -142,17 +142,21 @@ def test_loss_by_hand():
     logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [1.0, 1.0, 1.0]]))
     label, mask = jnp.array([0, 1, -1]), jnp.array([True, True, True])
     weights = jnp.array([1.0, 3.0, 1.0])
-    total, count = train.loss_sums(logits, label, mask, weights, 0.0)
+    total, count = tasks.loss_sums(logits, label, mask, weights, 0.0)
     np.testing.assert_allclose([total, count], [np.log(2) - 3 * np.log(0.8), 4.0], rtol=1e-5)
-    total, _ = train.loss_sums(logits, label, jnp.array([True, False, False]), weights, 0.3)
+    total, _ = tasks.loss_sums(logits, label, jnp.array([True, False, False]), weights, 0.3)
     np.testing.assert_allclose(total, 0.8 * np.log(2) + 0.2 * np.log(4), rtol=1e-5)
 
 
 def test_balanced_weights_by_hand():
     label = np.array([0, 0, 0, 1, -1])
-    np.testing.assert_allclose(train.balanced_weights(label, 3, "balanced")[:2], [4 / 6, 2.0])
-    assert (train.balanced_weights(label, 3, "balanced")[label[:4]]).mean() == pytest.approx(1)
-    np.testing.assert_array_equal(train.balanced_weights(label, 3, "none"), [1, 1, 1])
+    split = dataclasses.replace(runs.tiny_split(5, 0), label=label)
+    c = runs.tiny_config("x", loss__class_weights="balanced")
+    weights = tasks.of(c, split).weights(split)
+    np.testing.assert_allclose(weights[:2], [4 / 6, 2.0])
+    assert weights[label[:4]].mean() == pytest.approx(1)
+    c.loss.class_weights = "none"
+    np.testing.assert_array_equal(tasks.of(c, split).weights(split), [1, 1, 1])
 
 
 def test_plateau_lowers_the_rate_and_the_counters_are_saved(data_dir, tmp_path):
@@ -261,7 +265,7 @@ def test_selection_and_evaluation_use_the_average_of_the_weights(data_dir, tmp_p
         layer, kind = name.strip("[]'").split("']['")
         params.setdefault(layer, {})[kind] = array
     p = jax.nn.softmax(model.apply({"params": params}, jnp.asarray(split.image) / 255.0)[0])
-    assert abs(evaluate.summary(split.label, np.asarray(p))["loss"] - last[0]) > 1e-3
+    assert abs(tasks.of(c, split).summary(split, np.asarray(p))["loss"] - last[0]) > 1e-3
 
 
 def test_results_say_what_selected_and_refuse_other_data(data_dir, tmp_path):

@@ -13,6 +13,7 @@ from data_pipelines import BadInput
 from data_pipelines.ck_plus import checks, layout, source
 from data_pipelines.ck_plus.source import CLASSES
 from data_pipelines.ck_plus.tables import AU_NAMES
+from data_pipelines.labels import AU_UNKNOWN
 from data_pipelines.split import Split, known
 
 __all__ = [
@@ -35,6 +36,7 @@ OPTIONS = {
     "last_frames": 3,  # so many frames at a sequence's end show its emotion
     "first_neutral": True,  # the first frame of a sequence with an emotion is neutral
     "aus": "last",  # codes on the last frame alone; or "carried": on all last_frames, and on the first none
+    "rows": "emotion",  # what takes part: frames with an emotion; or "facs": those with action-unit codes
     "folds": 10,  # parts of the subjects
     "fold": 0,  # the one that is reported; the next one selects, and the rest trains
 }
@@ -75,6 +77,8 @@ def checked(options: Mapping) -> dict:
         raise BadInput(
             f"data.options.fold: {o['fold']} of {o['folds']} folds; they are numbered 0 to {o['folds'] - 1}"
         )
+    if o["rows"] not in ("emotion", "facs"):
+        raise BadInput(f"data.options.rows: {o['rows']!r} is not known; write emotion or facs")
     if o["aus"] not in ("last", "carried"):
         raise BadInput(f"data.options.aus: {o['aus']!r} is not known; write last or carried")
     return o
@@ -144,7 +148,8 @@ def folds(subjects: Sequence[str] | np.ndarray, n: int) -> dict[str, int]:
 def parts(options: Mapping, splits: Mapping) -> tuple:
     """One fold is reported, the next one selects the epoch, the rest trains; no subject is in two of them.
 
-    Only rows with an emotion (or neutral) take part, and only subjects with such rows are divided.
+    Only rows with an emotion (or neutral) take part, or with rows=facs those with action-unit codes. All
+    subjects are divided, so that a network of emotions and one of action units share their folds.
 
     Args:
       options: as OPTIONS.
@@ -158,13 +163,14 @@ def parts(options: Mapping, splits: Mapping) -> tuple:
     """
     o = checked(options)
     n, fold = o["folds"], o["fold"]
-    split = known(splits["frames"])
+    split = splits["frames"]
+    split = known(split) if o["rows"] == "emotion" else split.take((split.aus != AU_UNKNOWN).any(1))
     if len(split.subjects) < n:
         raise BadInput(
             f"{o['dir']}: {len(split.subjects)} subjects with an emotion do not make {n} folds; set "
             "data.options.folds lower, or check that the Emotion folder is there"
         )
-    of = folds(split.subjects, n)
+    of = folds(splits["frames"].subjects, n)  # of everybody, so that both choices of rows divide alike
     where = np.array([of[name] for name in split.subject.tolist()])
     select = (fold + 1) % n
     sides = {"test": where == fold, "select": where == select}

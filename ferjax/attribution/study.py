@@ -60,6 +60,11 @@ def attribute(workdir: str, name: str = "", folder: str = "", overrides=()) -> t
     if not saved.get("config"):
         raise BadInput(f"{workdir} has no config.json; give the --workdir of a training")
     trained = config_lib.from_json(saved["config"])
+    if trained.task != "emotion":
+        raise BadInput(
+            f"{workdir} was trained on action units; filters are matched for networks that never saw one "
+            "(task=emotion)"
+        )
     evaluate.checkpoint_step(workdir, "best")  # before data are read for nothing
     config = of_set(trained, name, folder, overrides)
     out = run.open_workdir(workdir / "attribution" / config.data.name)

@@ -1,0 +1,136 @@
+"""The tables of an action-unit study: terminal and Markdown, CSV, results in the one schema, study.json."""
+
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from ferjax import config as config_lib
+from ferjax import files, protocols, results
+from ferjax.au_study import BACKBONES, HEADS, MEANS, Study
+
+TITLES = {"f1": "mean F1", "auc": "mean AUC", "average_precision": "mean AP"}
+
+
+def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
+    """Pools the seeds and writes W/au_detection, W/results and W/study.json.
+
+    Returns:
+      W/au_detection.
+    """
+    rows, units = [], []
+    for name, s in study.sets.items():
+        by_unit = {}
+        for kind in BACKBONES:
+            for head in ("joint", "single", *(["own"] if kind == "aus" else [])):
+                cell = f"backbone/{name}-{kind}" if head == "own" else f"{head}/{name}-{kind}"
+                found = [done[f"{cell}/seed{k}"] for k in range(study.c.seeds)]
+                scores = study.pooled(name, found)
+                _result(study, name, kind, head, scores)
+                by_unit[kind, head] = scores
+                icc = _icc(study, done, name, kind) if head == "joint" else None
+                rows.append(_row(s, kind, head, scores, found, icc))
+        units += _units(s, by_unit)
+    out = study.workdir / "au_detection"
+    head = ["set", "features", "head", *TITLES.values(), "mean ICC of intensity", "each seed's AUC"]
+    least = study.c.sets[next(iter(study.sets))].source.aus.threshold
+    legend = (
+        f"Mean over units of F1 (thresholds chosen on the selecting part), ROC AUC and average precision on "
+        f"people of the test part, mean of {study.c.seeds} seeds, 95 % intervals over subjects. Present "
+        f"means an intensity of at least {least}. Heads stand on {study.c.layer}."
+    )
+    heads = ["set", "unit", "test images with it", *(f"AUC: {k}, {h}" for k, h in COLUMNS)]
+    remarks = [f"{s.title}: {'; '.join(s.remarks)}." for s in study.sets.values()]
+    remarks += [
+        f"{s.title}: left out, too few training images: {', '.join(s.task.left_out)}."
+        for s in study.sets.values()
+        if s.task.left_out
+    ]
+    text = f"# {study.c.name}\n\n{legend}\n\n{table(head, rows)}\n\n## Units\n\n{table(heads, units)}\n\n"
+    text += "\n".join(f"- {line}" for line in [*remarks, *(f"Left out: {g}." for g in study.gaps.values())])
+    files.write(out / "table.md", (text + "\n").encode())
+    files.write(out / "table.csv", files.csv_bytes([head, *rows]))
+    files.write(out / "units.csv", files.csv_bytes([heads, *units]))
+    said = {
+        "schema": "ferjax/study/1",
+        "name": study.c.name,
+        "kind": "au_detection",
+        "created": results.now(),
+        "git_revision": results.git_revision(),
+        "versions": results.versions(),
+        "legend": legend,
+        "remarks": remarks,
+        "gaps": list(study.gaps.values()),
+        "matrices": [],
+        "tables": [
+            {"title": "Features and heads", "head": head, "rows": rows},
+            {"title": "Units", "head": heads, "rows": units},
+        ],
+        "cells": protocols.kept(study.workdir),
+    }
+    files.write(study.workdir / "study.json", files.json_bytes(files.plain(said)))
+    return out
+
+
+COLUMNS = (
+    ("emotion", "joint"),
+    ("emotion", "single"),
+    ("random", "joint"),
+    ("random", "single"),
+    ("aus", "own"),
+)
+
+
+def _row(s, kind: str, head: str, scores, found, icc) -> list[str]:
+    cells = [span(scores.metrics[m]) for m in MEANS]
+    each = " ".join(f"{f['auc']:.3f}" for f in found)
+    return [s.title, BACKBONES[kind], HEADS[head], *cells, "" if icc is None else f"{icc:.3f}", each]
+
+
+def span(e) -> str:
+    """ "0.712 [0.690, 0.733]"."""
+    text = f"{e.value:.3f}"
+    return text + (f" [{e.low:.3f}, {e.high:.3f}]" if np.isfinite(e.low) and np.isfinite(e.high) else "")
+
+
+def _icc(study: Study, done, name: str, kind: str) -> float | None:
+    """Mean over units and seeds; None where no intensity is graded."""
+    every = [
+        v for k in range(study.c.seeds) for v in done[f"intensity/{name}-{kind}/seed{k}"]["icc"].values()
+    ]
+    every = [v for v in every if v is not None and np.isfinite(v)]
+    return float(np.mean(every)) if every else None
+
+
+def _units(s, by_unit) -> list[list[str]]:
+    out = []
+    for au in s.task.names:
+        n = by_unit["emotion", "joint"].metrics[f"auc/{au}"].n
+        out.append([s.title, au, str(n), *(span(by_unit[key].metrics[f"auc/{au}"]) for key in COLUMNS)])
+    return out
+
+
+def _result(study: Study, name: str, kind: str, head: str, scores) -> None:
+    test = study.sets[name].parts.test
+    results.write_result(
+        study.workdir,
+        f"{name}_{kind}_{head}",
+        scores,
+        split=test.name,
+        split_hash=test.hash,
+        config=config_lib.to_json(study.c.sets[name]),
+        selected_on=f"the loss and the best F1 on {study.sets[name].parts.selection}",
+        checkpoint_step=None,
+        seed=study.c.sets[name].source.seed,
+        wall_time_s=None,
+        device="see the cells",
+        notes=[
+            f"{BACKBONES[kind]}; {HEADS[head]}; mean of {study.c.seeds} seeds.",
+            *study.sets[name].task.notes(),
+        ],
+    )
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

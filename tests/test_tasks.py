@@ -203,3 +203,17 @@ def test_another_task_is_another_training(data_dir, trained):
     with pytest.raises(BadInput, match=r"aus\.threshold \(there 1, now 2\)"):
         train.train(au_files.config(data_dir, train__epochs=4, aus__threshold=2), str(trained))
     assert config.default().task == "emotion"
+
+
+def test_each_unit_is_learned_in_its_own_column(data_dir, tmp_path):
+    """Units named in another order than the set's: outputs, codes and results must still belong together."""
+    c = au_files.config(
+        data_dir, aus__units="AU12,AU01,AU04", train__epochs=25, parallel__devices=1, augment__flip=False
+    )
+    c.augment.rotation = c.augment.translation = c.model.dropout_conv = c.model.dropout_dense = 0.0
+    c.optimizer.name, c.optimizer.learning_rate = "adam", 5e-3
+    train.train(c, str(tmp_path))
+    evaluate.evaluate(str(tmp_path), "test")
+    found = result(tmp_path)
+    assert found["classes"] == ["AU12", "AU01", "AU04"]
+    assert min(found["metrics"][f"auc/{au}"]["value"] for au in au_files.UNITS) > 0.9

@@ -17,6 +17,8 @@ GLOSSARY = {
     "truth. Chance is one divided by their number.",
     "ROC AUC": "probability that an image of the class scores higher for it than any other; chance is 0.5.",
     "AP": "average precision, the area under the precision-recall curve; chance is the share of the class.",
+    "Mean F1, mean ROC AUC, mean AP": "of action units: each unit by itself, present or absent, then the "
+    "mean over the units for which it is defined. F1 at one threshold a unit, chosen on the selecting part.",
     "Log loss": "mean of -log of the probability given to the true class, in nats.",
     "Interval": "percentile bootstrap: subjects (images, where subjects are unknown) are drawn again with "
     "replacement. The spread over training seeds is not in it.",
@@ -40,9 +42,7 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool, attribution: str = "
     sections = {
         "results": ("Results", _results(workdir)),
         "training": ("Training", _training(workdir)),
-        "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
-        "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
-        "mistakes": ("Worst mistakes", _mistakes(path, workdir, faces)),
+        **(_of_units(workdir) if _is_aus(workdir) else _of_classes(path, workdir, faces)),
         **({"attribution": ("What the filters see", attribution)} if attribution else {}),
         "config": ("Configuration", _config(workdir)),
         "provenance": ("Provenance", _provenance(workdir)),
@@ -64,19 +64,38 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool, attribution: str = "
     )
 
 
+def _is_aus(workdir: Mapping) -> bool:
+    """Whether the run tells action units, and not one emotion of several."""
+    scored = any("f1" in result["metrics"] for result in workdir["results"].values())
+    return scored or "aus" in (workdir["run"].get("task"), workdir["config"].get("task"))
+
+
+def _of_classes(path: pathlib.Path, workdir: Mapping, faces: bool) -> dict[str, tuple[str, str]]:
+    return {
+        "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
+        "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
+        "mistakes": ("Worst mistakes", _mistakes(path, workdir, faces)),
+    }
+
+
+def _of_units(workdir: Mapping) -> dict[str, tuple[str, str]]:
+    return {"units": ("Per action unit", _each(workdir, parts.per_unit, "table of action units"))}
+
+
 def _headline(workdir: Mapping) -> str:
     if not workdir["results"]:
         return parts.missing("No result yet: evaluate this workdir, then write the report again.")
     result = next(iter(workdir["results"].values()))
     cards = ""
-    for key, label in (("accuracy", f"{result['name']} accuracy"), ("uf1", "UF1"), ("uar", "UAR")):
-        m = result["metrics"].get(key)
+    shown = _shown(workdir)
+    for i, (key, label) in enumerate(list(shown.items())[:3]):
+        m, label = result["metrics"].get(key), label if i else f"{result['name']} {parts.lower(label)}"
         if m:
             cards += (
                 f'<div class="card"><span class="label">{escape(label)}</span>'
                 f"<b>{parts.number(key, m['value'])}</b><span>{parts.span(key, m)}</span></div>"
             )
-    n = result["metrics"].get("accuracy", {}).get("n")
+    n = result["metrics"].get(next(iter(shown)), {}).get("n")
     images = f", {n:,} images" if n else ""
     facts = {
         "Scored on": f"{escape(result['split'])}{images}, split {_mono(result['split_hash'][:12])}",
@@ -85,6 +104,13 @@ def _headline(workdir: Mapping) -> str:
         "When, where": f"{_when(result['created'])}, on {escape(result['device'])}",
     }
     return f'<div class="cards">{cards}</div>{parts.facts(facts)}{_notes(workdir, result)}'
+
+
+def _shown(workdir: Mapping) -> dict[str, str]:
+    """The measures that sum a result up, and their titles."""
+    if _is_aus(workdir):
+        return {"f1": "Mean F1", "auc": "Mean ROC AUC", "average_precision": "Mean AP"}
+    return {"accuracy": "Accuracy", "uf1": "UF1", "uar": "UAR", "log_loss": "Log loss"}
 
 
 def _notes(workdir: Mapping, result: Mapping) -> str:
@@ -98,15 +124,14 @@ def _notes(workdir: Mapping, result: Mapping) -> str:
 
 
 def _results(workdir: Mapping) -> str:
-    head = ["Result", "Images", "Accuracy", "UF1", "UAR", "Log loss", "Views", "Step", "Intervals over"]
+    shown = _shown(workdir)
+    head = ["Result", "Images", *shown.values(), "Views", "Step", "Intervals over"]
     rows = []
     for name, r in workdir["results"].items():
-        n = r["metrics"].get("accuracy", {}).get("n")
+        n = r["metrics"].get(next(iter(shown)), {}).get("n")
         cells = f"<th scope='row'>{escape(name)}<small>{escape(r['split'])}</small></th>"
         cells += f"<td>{'' if n is None else f'{n:,}'}</td>"
-        cells += "".join(
-            parts.cell(key, r["metrics"].get(key)) for key in ("accuracy", "uf1", "uar", "log_loss")
-        )
+        cells += "".join(parts.cell(key, r["metrics"].get(key)) for key in shown)
         rows.append(cells + f"<td>{r['views']}</td><td>{_step(r)}</td><td>{escape(parts.units(r))}</td>")
     out = parts.table("", head, rows) if rows else parts.missing("results/: no result that can be read.")
     seen = [name for name in workdir["results"] if name.startswith(("select", "train"))]
@@ -123,7 +148,8 @@ def _training(workdir: Mapping) -> str:
     mark, pictures = _mark(workdir, lines["select"], x), ""
     for key, title, text in (
         ("loss", "Loss", "{:.3g}".format),
-        ("accuracy", "Accuracy", lambda share: f"{100 * share:.3g} %"),
+        ("accuracy", "Codes told right, at one half" if _is_aus(workdir) else "Accuracy", _percent),
+        ("auc", "Mean ROC AUC", "{:.3g}".format),
         ("learning_rate", "Learning rate", "{:.3g}".format),
     ):
         series = [(s, _points(of, x, key)) for s, of in lines.items()]
@@ -147,13 +173,18 @@ def _training(workdir: Mapping) -> str:
     )
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
 def _mark(workdir: Mapping, select: list[dict], x: str) -> tuple[float, str] | None:
-    """Where the scored checkpoint lies on the x axis; with no result yet, the best accuracy on select."""
+    """Where the scored checkpoint lies on the x axis; with no result yet, the best on select."""
     for result in workdir["results"].values():
         for line in select:
             if line.get("step") == result["checkpoint_step"] and _numbers(line, x):
                 return line[x], f"scored: {x} {line[x]:,}"
-    best = max(_points(select, x, "accuracy"), key=lambda point: point[1], default=None)
+    by = "auc" if _is_aus(workdir) else "accuracy"
+    best = max(_points(select, x, by), key=lambda point: point[1], default=None)
     return None if best is None or workdir["results"] else (best[0], f"best on select: {x} {best[0]:,}")
 
 

@@ -9,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from data_pipelines.labels import facs_name
 from data_pipelines.split import DAMAGED
 from ferjax.report import charts
 
@@ -59,6 +60,43 @@ def per_class(result: Mapping) -> str:
     if not (shown and rows):
         return missing(f"results/{result['name']}.json holds no measures of classes.")
     return table(over(result), ["Class", "Images", *shown.values()], rows)
+
+
+def per_unit(result: Mapping) -> str:
+    """Every measure of every action unit with its interval, its threshold, and how often it is there."""
+    metrics, rows = result["metrics"], []
+    shown = {key: MEASURES[key] for key in ("f1", "auc", "average_precision")}
+    for au in result["classes"] or ():
+        share, at = (metrics.get(f"{key}/{au}") for key in ("prevalence", "threshold"))
+        name = escape(facs_name(au))
+        cells = f"<th scope='row'>{escape(au)} <span class='soft'>{name}</span></th>"
+        cells += (
+            f"<td>{share['n']:,}</td><td>{_share(share['value'])}</td>" if share else "<td></td><td></td>"
+        )
+        cells += f"<td>{number('threshold', at['value'])}</td>" if at else "<td></td>"
+        for measure in shown:
+            m = metrics.get(f"{measure}/{au}")
+            mark = (
+                charts.whisker(m["value"], m["low"], m["high"])
+                if m and measure != "average_precision"
+                else ""
+            )
+            cells += cell(measure, m, mark)
+        rows.append(cells)
+    if not rows:
+        return missing(f"results/{result['name']}.json holds no measures of action units.")
+    head = ["Action unit", "Known", "Present", "Threshold", *shown.values()]
+    words = "Known: images with a code. Present: their share that shows the unit, which is AP's chance level"
+    return table(f"{words}; {over(result)}.", head, rows)
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %" if math.isfinite(value) else "undefined"
+
+
+def lower(title: str) -> str:
+    """A title within a phrase: "Mean F1" -> "mean F1", and "UF1" as it is."""
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
 
 
 def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:

@@ -212,6 +212,20 @@ def test_exclusions_and_limit(tmp_path):
     np.testing.assert_array_equal(np.bincount(small.test.label), [2, 2, 2])
 
 
+def test_folds_of_an_export_are_no_published_division(tmp_path):
+    """They are ours, so copies in two of them are refused, whatever the exported parts were."""
+    parts = export(tmp_path)
+    data = {"name": "npz", "dir": str(tmp_path), "kfolds": 3}
+    assert arrays.load_parts(data).published == ""  # copies stay together where nobody is known
+    for name, part in zip(("train", "select", "test"), parts[:3], strict=True):
+        people = [f"{name}-{row % 5}" for row in range(30)]
+        dataclasses.replace(part, subject=people).save(tmp_path / f"{name}.npz")
+    for fold in range(3):
+        with pytest.raises(BadInput, match=r"share . images?, pixel for pixel"):
+            arrays.load_parts({**data, "kfold": fold})
+    assert arrays.load_parts({**data, "kfolds": 0}).published == THEIRS
+
+
 @pytest.mark.parametrize("part", ["train", "select", "test"])
 @pytest.mark.parametrize("more", [{}, {"exclude_blank": True, "exclude_duplicates": "across"}])
 def test_a_part_without_images_is_named(tmp_path, part, more):

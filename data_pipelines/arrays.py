@@ -115,10 +115,10 @@ def load_parts(data: Mapping) -> Parts:
         own = getattr(module, "parts", _train_validation_test)
         divided = own(options, splits)
         parts = Parts(**divided) if isinstance(divided, Mapping) else Parts(*divided)
-        published = "" if data["kfolds"] else parts.published or getattr(module, "PUBLISHED", "")
+        published = parts.published or getattr(module, "PUBLISHED", "")
         parts = parts._replace(findings=found + parts.findings, published=published)
     if data["kfolds"]:
-        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))
+        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))._replace(published="")
     parts = parts._replace(published=data["published"] or parts.published)
     parts = divide.relabel(parts, data["map"], data["classes"])
     parts = _exclude(parts, data["exclude_blank"], data["exclude_duplicates"])

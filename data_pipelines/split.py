@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -152,13 +153,13 @@ class Split:
 
 def hash_rows(image: np.ndarray) -> np.ndarray:
     """S32 [n]: 128 bits in hex, the same for two images of [n, ...] just where their pixels are."""
-    flat = np.ascontiguousarray(image).reshape(len(image), -1)
+    flat = np.ascontiguousarray(image).reshape(len(image), math.prod(image.shape[1:]))
     return np.array([hashlib.sha256(row.data).hexdigest()[:32] for row in flat], "S32")
 
 
 def blank(image: np.ndarray) -> np.ndarray:
     """bool [n]: images, of [n, ...], that are one single value throughout."""
-    flat = image.reshape(len(image), -1)
+    flat = image.reshape(len(image), math.prod(image.shape[1:]))
     return (flat == flat[:, :1]).all(axis=1)
 
 

@@ -44,15 +44,17 @@ class Recipe(NamedTuple):
 
 def features(network: Network, image: np.ndarray, layer: str = "dense/relu", batch: int = 128) -> np.ndarray:
     """A layer's activations, flattened, float32 [n, d], of uint8 [n, h, w, c]; the same for any batch."""
-    look = jax.jit(
-        lambda net, x: net(normalise(x, net.normalise))[layer].reshape(len(x), -1).astype(jnp.float32)
-    )
     out = []
     for i in range(0, len(image), batch):
         part = image[i : i + batch]
         fill = np.zeros((batch - len(part), *part.shape[1:]), part.dtype)
-        out.append(np.asarray(look(network, np.concatenate([part, fill])))[: len(part)])
+        out.append(np.asarray(_look(network, np.concatenate([part, fill]), layer))[: len(part)])
     return np.concatenate(out)
+
+
+@partial(jax.jit, static_argnames="layer")
+def _look(network: Network, x: Array, layer: str) -> Array:
+    return network(normalise(x, network.normalise))[layer].reshape(len(x), -1).astype(jnp.float32)
 
 
 def init(key: Array, d: int, outputs: int, hidden: int) -> dict:
@@ -184,6 +186,7 @@ def fit(
     keys = jax.vmap(lambda s, u: jax.random.fold_in(jax.random.key(s), u))(
         jnp.repeat(jnp.arange(seeds), each), jnp.tile(jnp.arange(each), seeds)
     )
+    x, xs, target, weight, ts, ws = jax.device_put((x, xs, target, weight, ts, ws))
     if looped:
         runs = [
             _program(

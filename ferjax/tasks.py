@@ -147,7 +147,12 @@ class Aus:
         half = np.full(len(self.names), 0.5)
         found = au_metrics.detection(code, p, self.names, half, split.subject, 0).metrics
         value = {name: found[name].value for name in ("auc", "f1")}
-        return {"loss": float(loss)} | {k: 0.0 if np.isnan(v) else float(v) for k, v in value.items()}
+        if any(np.isnan(v) for v in value.values()):
+            raise BadInput(
+                f"{split.name}: no action unit is both present and absent in it, so that nothing can be selected "
+                "by its AUC or F1; divide the set otherwise (data.kfolds), or lower aus.threshold"
+            )
+        return {"loss": float(loss)} | {k: float(v) for k, v in value.items()}
 
 
 def of(c: ConfigDict, train: Split) -> Emotion | Aus:

@@ -153,7 +153,11 @@ def test_duplicates():
 # Parts.
 
 
-def export(folder, exclude=()):
+THEIRS = "a division of theirs, with copies"
+
+
+def export(folder, published=THEIRS):
+    """Parts that share images, as published divisions do."""
     train, select, test = (
         make(30, f"made/{part}", seed=seed, prefix=part)
         for seed, part in enumerate(("train", "select", "test"))
@@ -164,7 +168,7 @@ def export(folder, exclude=()):
     chosen = select.image.copy()
     chosen[5] = test.image[3]
     train, select = dataclasses.replace(train, image=image), dataclasses.replace(select, image=chosen)
-    parts = arrays.Parts(train, select, test, "select", ("told",))
+    parts = arrays.Parts(train, select, test, "select", ("told",), published)
     arrays.export(parts, folder)
     return parts
 
@@ -174,7 +178,7 @@ def test_export_and_load(tmp_path):
     read = arrays.load_parts({"name": "npz", "dir": str(tmp_path)})
     for a, b in zip(parts[:3], read[:3], strict=True):
         same(a, b)
-    assert (read.selection, read.findings) == ("select", ("told",))
+    assert (read.selection, read.findings, read.published) == ("select", ("told",), THEIRS)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "parts.json",
         "select.npz",
@@ -190,7 +194,7 @@ def test_takes_a_config(tmp_path):
 
 
 def test_exclusions_and_limit(tmp_path):
-    export(tmp_path)
+    export(tmp_path, published="")
     data = {"name": "npz", "dir": str(tmp_path)}
     read = arrays.load_parts({**data, "exclude_blank": True, "exclude_duplicates": "across"})
     assert set(read.train.id) == {f"train{row:03d}" for row in range(3, 30)}
@@ -202,10 +206,35 @@ def test_exclusions_and_limit(tmp_path):
         "excluded 2 images from train that are also on a later side",
         "excluded 1 images from select that are also on a later side",
     )
-    small = arrays.load_parts({**data, "limit": 6, "image_size": 4})
+    small = arrays.load_parts({**data, "limit": 6, "image_size": 4, "published": THEIRS})
     assert [len(part) for part in small[:3]] == [6, 6, 6]
     assert small.train.image.shape == (6, 4, 4, 1)
     np.testing.assert_array_equal(np.bincount(small.test.label), [2, 2, 2])
+
+
+def test_folds_of_an_export_are_no_published_division(tmp_path):
+    """They are ours, so copies in two of them are refused, whatever the exported parts were."""
+    parts = export(tmp_path)
+    data = {"name": "npz", "dir": str(tmp_path), "kfolds": 3}
+    assert arrays.load_parts(data).published == ""  # copies stay together where nobody is known
+    for name, part in zip(("train", "select", "test"), parts[:3], strict=True):
+        people = [f"{name}-{row % 5}" for row in range(30)]
+        dataclasses.replace(part, subject=people).save(tmp_path / f"{name}.npz")
+    for fold in range(3):
+        with pytest.raises(BadInput, match=r"share . images?, pixel for pixel"):
+            arrays.load_parts({**data, "kfold": fold})
+    assert arrays.load_parts({**data, "kfolds": 0}).published == THEIRS
+
+
+@pytest.mark.parametrize("part", ["train", "select", "test"])
+@pytest.mark.parametrize("more", [{}, {"exclude_blank": True, "exclude_duplicates": "across"}])
+def test_a_part_without_images_is_named(tmp_path, part, more):
+    parts = export(tmp_path, published="")
+    for name in ("train", "select", "test"):
+        rows = np.arange(10, 10 if name == part else 30)  # past the copies
+        getattr(parts, name).take(rows).save(tmp_path / f"{name}.npz")
+    with pytest.raises(BadInput, match=rf"data: no image is left in {part} \(made/{part}\)"):
+        arrays.load_parts({"name": "npz", "dir": str(tmp_path), **more})
 
 
 @pytest.mark.parametrize(

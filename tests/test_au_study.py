@@ -38,8 +38,11 @@ def folder(tmp_path_factory):
 def study(folder: str):
     c = au_study.default()
     c.name, c.bootstrap, c.head.steps, c.head.hidden = "tiny", 100, 50, 4
-    source = tiny_config(folder, task="aus", train__select_by="auc", aus__least=5, train__epochs=1)
-    au_study.add_set(c, "tiny", source, tiny_config(folder, train__epochs=1), "TINY")
+    source = tiny_config(
+        folder, task="aus", train__select_by="auc", aus__least=5, train__epochs=1, parallel__devices=1
+    )
+    emotion = tiny_config(folder, train__epochs=1, parallel__devices=1)
+    au_study.add_set(c, "tiny", source, emotion, "TINY")
     return c
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ck_plus_files import SIZE, options, read, told, write_set
+from ck_plus_files import SET, SIZE, as_split, options, read, told, write_set
 from PIL import Image
 
 from data_pipelines import BadInput, arrays, ck_plus, coded, faces, labels
@@ -21,7 +21,7 @@ from data_pipelines.tfds_examples import examples
 
 
 def many(n, unlabelled=3):
-    """A Split of n subjects with an emotion, four rows each, and some without."""
+    """A Split of n subjects with an emotion, four rows each, and some without; all have codes."""
     names = [f"ckplus-S{number:03d}" for number in range(5, 5 + n + unlabelled) for _ in range(4)]
     rows = len(names)
     label = np.where(np.arange(rows) < 4 * n, np.arange(rows) % 8, -1)
@@ -37,22 +37,30 @@ def many(n, unlabelled=3):
     )
 
 
-def test_folds_are_apart_by_subject_and_cover_all():
-    split = many(23)
-    tested, sizes = [], []
+@pytest.mark.parametrize(
+    ("rows", "people"), [("emotion", (23, 0)), ("emotion", (20, 3)), ("facs", (20, 3))], ids=str
+)
+def test_folds_are_apart_by_subject_and_cover_all(rows, people):
+    """Those without an emotion are divided too, whether their rows take part or not."""
+    split = many(*people)
+    taken = split.id[(split.label >= 0) | (rows == "facs")].tolist()
+    divided = ck_plus.folds(split.subjects, 10)
+    tested = []
     for fold in range(10):
-        train, select, test, words = ck_plus.parts({"folds": 10, "fold": fold}, {"frames": split})
+        options = {"folds": 10, "fold": fold, "rows": rows}
+        train, select, test, words = ck_plus.parts(options, {"frames": split})
         sides = [set(part.subject.tolist()) for part in (train, select, test)]
         assert not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
-        assert sorted([*train.id, *select.id, *test.id]) == split.id[split.label >= 0].tolist()
+        assert sorted([*train.id, *select.id, *test.id]) == taken
+        in_fold = {name for name, part in divided.items() if part == fold}
+        assert sides[2] == in_fold & set(split.subject[np.isin(split.id, taken)].tolist())
         assert words == f"fold {(fold + 1) % 10} of 10 by subject, numbered from 0 (fold {fold} is reported)"
         assert test.name == f"ck_plus/frames[test, fold {fold} of 10]"
-        after = ck_plus.parts({"folds": 10, "fold": (fold + 1) % 10}, {"frames": split})[2]
+        after = ck_plus.parts({**options, "fold": (fold + 1) % 10}, {"frames": split})[2]
         assert select.id.tolist() == after.id.tolist()
         tested += test.id.tolist()
-        sizes.append(len(sides[2]))
-    assert sorted(tested) == split.id[split.label >= 0].tolist()
-    assert sorted(sizes) == [2] * 7 + [3] * 3
+    assert sorted(tested) == taken
+    assert sorted(np.bincount(list(divided.values()))) == [2] * 7 + [3] * 3
 
 
 def test_folds_come_from_the_names_alone():
@@ -74,11 +82,63 @@ def test_folds_come_from_the_names_alone():
             assert set(a.subject.tolist()) == set(b.subject.tolist())
 
 
-def test_fewer_subjects_than_folds():
-    with pytest.raises(
-        BadInput, match=r"/d: 9 subjects with an emotion do not make 10 folds; set data.options.folds"
-    ):
-        ck_plus.parts({"dir": "/d"}, {"frames": many(9)})
+@pytest.mark.parametrize(
+    ("rows", "people", "words"),
+    [
+        ("emotion", (9, 3), r"9 subjects with an emotion do not make 10 folds; set .*the Emotion folder"),
+        ("facs", (6, 3), r"9 subjects with action-unit codes do not make 10 folds; set .*the FACS folder"),
+    ],
+)
+def test_fewer_subjects_than_folds(rows, people, words):
+    with pytest.raises(BadInput, match=rf"^/d: {words}"):
+        ck_plus.parts({"dir": "/d", "rows": rows}, {"frames": many(*people)})
+
+
+MORE = {**SET, ("S023", "001"): (range(1, 5), None, [(12, 3)])}  # and a person without any emotion
+UNLABELLED = ("S005/004", "S023/001")
+CODED = {  # the last frames of its sequences with codes
+    "S005/001/S005_001_00000007",
+    "S005/004/S005_004_00000005",
+    "S010/002/S010_002_00000008",
+    "S023/001/S023_001_00000004",
+    "S999/003/S999_003_00000003",
+}
+
+
+def test_both_choices_of_rows_divide_the_people_alike(tmp_path):
+    """rows=facs takes sequences without an emotion and no frame without codes; nobody changes sides."""
+    write_set(tmp_path, MORE)
+    splits = {"frames": as_split(read(tmp_path))}
+    assert len(splits["frames"].subjects) == 5
+    for fold in range(3):
+        side = {}
+        for rows in ("emotion", "facs"):
+            parts = ck_plus.parts(options(tmp_path, rows=rows, fold=fold), splits)[:3]
+            side[rows] = {name: i for i, part in enumerate(parts) for name in part.subjects}
+            assert sum(len(part.subjects) for part in parts) == len(side[rows]) == 4
+            ids = {name for part in parts for name in part.id.tolist()}
+            if rows == "facs":
+                assert ids == CODED
+            else:
+                assert ids == {name for name in splits["frames"].id.tolist() if name[:8] not in UNLABELLED}
+        assert side["facs"].keys() ^ side["emotion"].keys() == {"ckplus-S011", "ckplus-S023"}
+        both = side["facs"].keys() & side["emotion"].keys()
+        assert {name: side["facs"][name] for name in both} == {name: side["emotion"][name] for name in both}
+
+
+def test_action_units_by_the_data_key(tmp_path):
+    """The same from the config's data down: one cache serves both, and nothing is refused as a leak."""
+    write_set(tmp_path / "source", MORE)
+    data = {"name": "ck_plus", "dir": str(tmp_path / "source"), "image_size": SIZE}
+    data["cache_dir"] = str(tmp_path / "cache")
+    seen = set()
+    for fold in range(3):
+        parts = load_parts({**data, "options": {"folds": 3, "fold": fold, "rows": "facs"}})
+        seen |= set(parts.test.id.tolist())
+        assert all((part.aus >= 0).all() for part in parts[:3])
+    assert seen == CODED
+    load_parts({**data, "options": {"folds": 3}})
+    assert len(list((tmp_path / "cache" / "ck_plus").iterdir())) == 1
 
 
 # The set as others use it.

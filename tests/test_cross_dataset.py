@@ -41,11 +41,12 @@ def study(a: str, b: str, epochs: int = 1):
     c = cross_dataset.default()
     c.name, c.bootstrap = "tiny study", 100
     for name, folder in (("one", a), ("two", b), ("gone", "")):
-        source = tiny_config(folder, train__epochs=epochs)
+        source = tiny_config(folder, train__epochs=epochs, parallel__devices=1)
         if name == "gone":
             source.data.name = "ck_plus"
-        head = tiny_config(folder, train__epochs=epochs, transfer__freeze="block*")
-        cross_dataset.add_set(c, name, source, head, tiny_config(folder, train__epochs=epochs), name.upper())
+        head = tiny_config(folder, train__epochs=epochs, transfer__freeze="block*", parallel__devices=1)
+        fine = tiny_config(folder, train__epochs=epochs, parallel__devices=1)
+        cross_dataset.add_set(c, name, source, head, fine, name.upper())
     c.paper.update({"one/two": 71.8})
     c.paper_says = "the paper's"
     return c
@@ -174,14 +175,14 @@ def test_killed_and_gone_on_with_equals_undisturbed(sets, done, tmp_path):
     file = tmp_path / "study.py"
     file.write_text(FILE.format(tests=str(ROOT / "tests"), a=sets[0], b=sets[1]))
     command = ("reproduce", "--config", file, "--workdir", tmp_path / "w", "--config.modes=('head',)")
-    job = runs.ferjax(*command, devices=8, wait=False)
+    job = runs.ferjax(*command, wait=False)
     deadline = time.monotonic() + 200
     while not (tmp_path / "w/cells/source/two/seed0/cell.json").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     job.send_signal(signal.SIGKILL)
     job.communicate()
     assert not (tmp_path / "w/study.json").exists()
-    again = runs.ferjax(*command, "--jobs", 2, devices=8)
+    again = runs.ferjax(*command, "--jobs", 2)
     assert again.returncode == 0, again.stderr
     assert "time budget" in again.stderr and "source/one/seed0 (" not in again.stderr
     whole, cut = ((w / "cross_dataset/table.csv").read_text().splitlines() for w in (done[0], tmp_path / "w"))

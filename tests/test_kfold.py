@@ -12,7 +12,7 @@ from ferjax.report import write_report
 def study(folder: str, folds: int = 3):
     c = kfold.default()
     c.name, c.folds, c.bootstrap = "tiny folds", folds, 100
-    c.sets.tiny = {"source": tiny_config(folder, train__epochs=1)}
+    c.sets.tiny = {"source": tiny_config(folder, train__epochs=1, parallel__devices=1)}
     return c
 
 

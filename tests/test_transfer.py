@@ -26,7 +26,12 @@ def source(tmp_path_factory):
 def went_on(source, tmp_path, epochs=1, **changes):
     """A training that starts from `source`; (its weights, the source's)."""
     workdir, data = source
-    start = {"transfer__workdir": workdir, "transfer__checkpoint": "last", "train__epochs": epochs}
+    start = {
+        "parallel__devices": 1,
+        "transfer__workdir": workdir,
+        "transfer__checkpoint": "last",
+        "train__epochs": epochs,
+    }
     c = tiny_config(data, **start, **changes)
     assert train.train(c, str(tmp_path / "went")) == 0
     return runs.weights(tmp_path / "went"), runs.weights(workdir)
@@ -81,7 +86,9 @@ def test_an_interrupted_training_goes_on_without_its_source(source, tmp_path):
 
     shutil.copytree(source[0], tmp_path / "source")
     changes = {"transfer__take": "block*", "transfer__freeze": "block1*", "schedule__name": "constant"}
-    c = tiny_config(source[1], transfer__workdir=str(tmp_path / "source"), train__epochs=2, **changes)
+    c = tiny_config(
+        source[1], parallel__devices=1, transfer__workdir=str(tmp_path / "source"), train__epochs=2, **changes
+    )
     assert train.train(c, str(tmp_path / "whole")) == 0
     c.train.epochs = 1
     assert train.train(c, str(tmp_path / "cut")) == 0
@@ -116,7 +123,9 @@ def test_a_first_convolution_of_other_channels_answers_a_grey_picture_alike(ther
 
 def test_convolutions_go_to_another_image_size_and_dense_layers_do_not(source, tmp_path):
     workdir, data = source
-    c = tiny_config(data, transfer__workdir=workdir, data__image_size=24, train__epochs=1)
+    c = tiny_config(
+        data, transfer__workdir=workdir, data__image_size=24, train__epochs=1, parallel__devices=1
+    )
     assert train.train(c, str(tmp_path / "larger")) == 0
     c.transfer.take = "block*,dense"
     with pytest.raises(BadInput, match=r"dense in .* a dense layer belongs to its image size"):

@@ -164,11 +164,14 @@ def parts(options: Mapping, splits: Mapping) -> tuple:
     o = checked(options)
     n, fold = o["folds"], o["fold"]
     split = splits["frames"]
-    split = known(split) if o["rows"] == "emotion" else split.take((split.aus != AU_UNKNOWN).any(1))
+    if o["rows"] == "emotion":
+        split, what, folder = known(split), "an emotion", "Emotion"
+    else:
+        split, what, folder = split.take((split.aus != AU_UNKNOWN).any(1)), "action-unit codes", "FACS"
     if len(split.subjects) < n:
         raise BadInput(
-            f"{o['dir']}: {len(split.subjects)} subjects with an emotion do not make {n} folds; set "
-            "data.options.folds lower, or check that the Emotion folder is there"
+            f"{o['dir']}: {len(split.subjects)} subjects with {what} do not make {n} folds; set "
+            f"data.options.folds lower, or check that the {folder} folder is there"
         )
     of = folds(splits["frames"].subjects, n)  # of everybody, so that both choices of rows divide alike
     where = np.array([of[name] for name in split.subject.tolist()])

@@ -13,7 +13,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ DIVIDING = ("select", "fold", "folds", "rows")
 """Options that say how a set is divided, and not what is read of it: they share one cache."""
 
 
-def load_parts(data: Mapping) -> Parts:
+def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test")) -> Parts:
     """Reads a data set and divides it; the second time from the cache.
 
     Args:
@@ -93,6 +93,8 @@ def load_parts(data: Mapping) -> Parts:
         limit: so many images per part, classes in proportion, chosen by the hash of the id.
         shuffle_labels: the known labels of train and of select are permuted with this seed, a control: what a
           network learns from them is not about emotions. Test keeps its own.
+
+      need: the parts that must have images; a set that is only reported may lack the others.
 
     Returns:
       Parts; each Split is sorted by id.
@@ -129,9 +131,10 @@ def load_parts(data: Mapping) -> Parts:
         split = getattr(parts, part)
         if limit:
             split = split.take(stratified(split, limit))
-        if not len(split):
+        if not len(split) and part in need:
             raise BadInput(
-                f"data: no image is left in {part} ({split.name}); check data.dir and the exclusions"
+                f"data: no image is left in {part} ({split.name}); check data.dir, the split of its "
+                "rows, and the exclusions"
             )
         if data["shuffle_labels"] and part != "test":
             split = shuffle_labels(split, int(data["shuffle_labels"]))
@@ -440,7 +443,12 @@ def _through_tfds(module, options: Mapping, folder: Path) -> dict[str, dict]:
 def _train_validation_test(options: Mapping, splits: Mapping[str, Split]) -> tuple:
     """The division of a set that has train, validation and test and no rule of its own."""
     del options
-    return splits["train"], splits["validation"], splits["test"], "validation"
+    any_part = next(iter(splits.values()))
+    train, select, test = (
+        splits.get(part, any_part.take(np.zeros(0, int), any_part.name.partition("/")[0] + f"/{part}"))
+        for part in ("train", "validation", "test")
+    )
+    return train, select, test, "validation"
 
 
 def _exclude(parts: Parts, no_blank: bool, duplicates: str) -> Parts:

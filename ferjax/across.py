@@ -50,7 +50,7 @@ def across(
     learned = arrays.load_parts(c.data)
     data = ConfigDict(data.to_dict())
     data.image_size = learned.train.image.shape[1]
-    parts = arrays.load_parts(data)
+    parts = arrays.load_parts(data, (split,))
     if split not in ("train", "select", "test"):
         raise BadInput(f"--split {split} is unknown; there are train, select and test")
     part = getattr(parts, split)

@@ -149,7 +149,7 @@ class Aus:
         value = {name: found[name].value for name in ("auc", "f1")}
         if any(np.isnan(v) for v in value.values()):
             raise BadInput(
-                f"{split.name}: no action unit is both present and absent in it, so that nothing can be selected "
+                f"{split.name}: no action unit is both present and absent in it, so nothing can be selected "
                 "by its AUC or F1; divide the set otherwise (data.kfolds), or lower aus.threshold"
             )
         return {"loss": float(loss)} | {k: float(v) for k, v in value.items()}

@@ -154,11 +154,17 @@ def test_parts(tmp_path):
         len(made.train) + len(made.select) == 30 and len(made.select) and made.test.id.tolist() == ["t.png"]
     )
     assert any("1 of 32 pictures have no emotion" in line for line in made.findings)
-    for missing in ("train", "test"):
+    for missing, says in (
+        ("train", "no image is left in train"),
+        ("test", "no picture of the part test, so nothing"),
+    ):
         other = "train" if missing == "test" else "test"
         write(tmp_path / missing, people(4, 1, other)[0], people(4, 1)[1])
-        with pytest.raises(BadInput, match=f"no picture of the part {missing}, so nothing can be"):
+        with pytest.raises(BadInput, match=says):
             load(tmp_path / missing, tmp_path / "c")
+    data = {"name": "manifest", "dir": str(tmp_path / "train"), "cache_dir": str(tmp_path / "c")}
+    only = arrays.load_parts({**data, "options": {"crop": "none"}}, need=("test",))
+    assert (len(only.train), len(only.select), len(only.test)) == (0, 0, 4)
 
 
 def test_builder_and_arrays_give_the_same(tmp_path, monkeypatch):

@@ -118,23 +118,27 @@ def _parts(table: Table, rows, image: np.ndarray) -> np.ndarray:
 def parts(table: Table, splits: Mapping[str, Split]) -> tuple:
     """Train, select and test; without rows for validation a hashed tenth of train selects.
 
+    With rows for test alone train and select are empty: a network from elsewhere can report on such a set.
+
     Rows of which neither the emotion nor an action unit is known are left out.
 
     Returns:
       (train, select, test, selection), the last in words.
     Raises:
-      BadInput: no rows for train, or none for test.
+      BadInput: no rows for test.
     """
-    for name, why in (("train", "nothing can be trained"), ("test", "nothing can be reported")):
-        if name not in splits:
-            raise BadInput(
-                f"{table.source}: no picture of the part {name}, so {why}; fill the column split, or leave "
-                "it empty in every row"
-            )
+    if "test" not in splits:
+        raise BadInput(
+            f"{table.source}: no picture of the part test, so nothing can be reported; fill the column "
+            "split, or leave it empty in every row"
+        )
     kept = {}
     for name, split in splits.items():
         useful = (split.label >= 0) | (split.aus != labels.AU_UNKNOWN).any(1)
         kept[name] = split if useful.all() else split.take(useful)
+    nothing = kept["test"].take(np.zeros(0, int), kept["test"].name.replace("/test", "/train"))
+    if "train" not in kept:
+        return nothing, kept.get("validation", nothing), kept["test"], "nothing: no rows for train"
     if "validation" in kept:
         how = "validation" if table.rows[0].split else "validation, divided by hash"
         return kept["train"], kept["validation"], kept["test"], how

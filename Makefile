@@ -22,7 +22,7 @@ SHORT = --config.data.limit=1500 --config.attribute.layers=block3/relu --config.
 	--config.attribute.random_networks=3 --config.attribute.bootstrap=200 --config.attribute.pictures=4 \
 	--config.attribute.causal_inputs=32 --config.attribute.randomised_inputs=0
 
-# the built-in faces: train, evaluate on unseen subjects, match filters, report; five to seven minutes on two cores
+# the built-in faces: train, evaluate on unseen subjects, match filters, report; four to six minutes on two cores
 demo: .venv/ok
 	$(RUN)/ferjax train --config experiments/demo.py --workdir runs/demo
 	$(RUN)/ferjax evaluate --workdir runs/demo --split test

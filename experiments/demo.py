@@ -2,10 +2,10 @@
 
     make demo
 
-facsynth's faces, 600 people with 40 pictures each, divided by person; the network and blocks of Breuer &
+facsynth's faces, 500 people with 40 pictures each, divided by person; the network and blocks of Breuer &
 Kimmel 2017, with less dropout, since three epochs are too few to overfit. Then which filters of the last
 block go with which action units, in short: the Makefile has the flags, and without them all of it is done.
-Five to seven minutes on two CPU cores.
+Four to six minutes on two CPU cores.
 """
 
 from ferjax import config

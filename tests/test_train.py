@@ -214,7 +214,8 @@ def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
     parts = arrays.load_parts(runs.tiny_config(data_dir).data)
     image = parts.test.image.copy()
     image[:3], image[3] = parts.train.image[:3], parts.select.image[0]
-    arrays.export(parts._replace(test=dataclasses.replace(parts.test, image=image)), tmp_path / "set")
+    test = dataclasses.replace(parts.test, image=image)
+    arrays.export(parts._replace(test=test, published="a division of theirs"), tmp_path / "set")
     train.train(runs.tiny_config(str(tmp_path / "set")), str(tmp_path / "w"))
     whole, without = [json.loads(p.read_text()) for p in evaluate.evaluate(str(tmp_path / "w"), "test")]
     assert without["name"] == "test_without_duplicates"
@@ -282,7 +283,10 @@ def test_results_say_what_selected_and_refuse_other_data(data_dir, tmp_path):
     assert (name, result["selected_on"], result["notes"]) == ("test", "accuracy on the set's select part", [])
     _, result = evaluated(test=runs.tiny_split(13, 9, "test"))
     assert result["notes"] == ["the test part is not the one that was on disk when training began"]
-    _, result = evaluated(test=dataclasses.replace(parts.test, image=parts.train.image[:13]))
+    theirs = dataclasses.replace(parts.test, image=parts.train.image[:13])
+    with pytest.raises(BadInput, match="share 13 images, pixel for pixel"):
+        evaluated(test=theirs)
+    _, result = evaluated(test=theirs, published="a division of theirs")
     assert "every one of these images is also, pixel for pixel, in a part trained" in result["notes"][-1]
     assert evaluated("last")[0] == "test_last"
     with pytest.raises(BadInput, match="was trained on other data: select changed"):

@@ -15,7 +15,7 @@ _SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the pa
 _MORE = """
 .matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
 .matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
-.matrix td small { display: block; opacity: .85; }
+.matrix td small { display: block; color: inherit; }
 """
 
 
@@ -76,7 +76,7 @@ def _cell(cell: Mapping | None) -> str:
         return f"<td class='missing'>{escape((cell or {}).get('why', 'not there'))}</td>"
     value = cell["accuracy"]
     hot = min(1.0, max(0.0, value))
-    ink = "color: var(--hot-ink)" if hot > 0.6 else ""
+    ink = "color: var(--hot-ink)" if hot > 0.55 else ""
     span = ""
     if _finite(cell.get("low")) and _finite(cell.get("high")):
         span = f"<small>{100 * cell['low']:.1f} to {100 * cell['high']:.1f}</small>"

@@ -72,6 +72,11 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
             0 <= c.data.kfold < max(1, c.data.kfolds),
             f"from 0 to below data.kfolds ({c.data.kfolds})",
         ),
+        (
+            "data.published",
+            not (c.data.published and c.data.kfolds),
+            "empty where data.kfolds divides the set anew: folds are nobody's published division",
+        ),
         ("transfer.checkpoint", bool(c.transfer.checkpoint), "best, last or a step"),
         ("transfer.rates", part_numbers(c.transfer.rates) is not None, PARTS),
         ("transfer.unfreeze", part_numbers(c.transfer.unfreeze) is not None, PARTS),

@@ -167,3 +167,8 @@ def test_sets_meet_on_what_all_have():
         labels.meet(("anger", "fear"), ("anger", "neutral"))
     table = labels.label_map("contempt_to_disgust")
     assert labels.mapped_classes(("anger", "contempt", "disgust"), table) == ("anger", "disgust")
+
+
+def test_own_folds_are_no_published_division():
+    with pytest.raises(BadInput, match=r"data\.published is 'theirs'; it must be empty where data\.kfolds"):
+        tiny_config("x", data__published="theirs", data__kfolds=3)

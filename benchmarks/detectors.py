@@ -45,7 +45,7 @@ def compare(args, hidden: int) -> dict:
     for turn in range(args.repeats + 1):  # the first compiles
         for name, how in ways.items():
             begun = time.perf_counter()
-            losses[name] = detectors.fit(train, select, recipe, **how).first_losses
+            losses[name] = detectors.fit(train, select, recipe, **how).batch_loss
             seconds[name].append(time.perf_counter() - begun)
             print(f"hidden {hidden}, turn {turn}, {name}: {seconds[name][-1]:.2f} s", flush=True)
     timed = {name: times[1:] for name, times in seconds.items()}

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ferjax.attribution import heads
 from ferjax.attribution.network import Network
 from ferjax.augment import normalise
 
@@ -107,12 +108,12 @@ class Fitted(NamedTuple):
     Attributes:
       params: as `init`, with a leading axis of detectors.
       select_loss: [looks, m] of the selecting part.
-      first_losses: [steps, m] of the batches trained on.
+      batch_loss: [steps, m] of the batches trained on.
     """
 
     params: dict
     select_loss: np.ndarray
-    first_losses: np.ndarray
+    batch_loss: np.ndarray
 
 
 def _one(key, x, target, weight, xs, ts, ws, recipe: Recipe, graded: bool):
@@ -172,8 +173,8 @@ def fit(
     Returns:
       Fitted with m = seeds (joint) or u * seeds detectors, seeds slowest.
     """
-    mean, deviation = train[0].mean(0), train[0].std(0) + 1e-6
-    x, xs = (((part[0] - mean) / deviation).astype(np.float32) for part in (train, select))
+    mean, scale = heads.standard(train[0].astype(np.float64))
+    x, xs = (((part[0] - mean) * scale).astype(np.float32) for part in (train, select))
     tables = []
     for code in (train[1], select[1]):
         weight = (code >= 0).astype(np.float32) if graded else weights_of(code, recipe.balanced)
@@ -208,14 +209,14 @@ def fit(
         params, selected, values = jax.block_until_ready(
             _program(keys, x, target, weight, xs, ts, ws, recipe, graded)
         )
-    params = fold_in(jax.tree.map(np.asarray, params), mean, deviation)
+    params = fold_in(jax.tree.map(np.asarray, params), mean, scale)
     return Fitted(params, np.asarray(selected).T, np.asarray(values).T)
 
 
-def fold_in(params: dict, mean: np.ndarray, deviation: np.ndarray) -> dict:
+def fold_in(params: dict, mean: np.ndarray, scale: np.ndarray) -> dict:
     """Detectors of standardised features as detectors of features as they are."""
     first = "hidden" if "hidden" in params else "out"
-    kernel = params[first]["kernel"] / deviation[None, :, None]
+    kernel = params[first]["kernel"] * scale[None, :, None]
     bias = params[first]["bias"] - np.einsum("d,mdo->mo", mean, kernel)
     return {**params, first: {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}}
 

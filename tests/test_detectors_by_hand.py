@@ -52,7 +52,7 @@ def test_a_detector_of_the_program_is_the_one_written_out(unit, seed):
     train, select = data(90, 0), data(40, 1)
     fitted = detectors.fit(train, select, RECIPE, seeds=2)
     wanted = losses_by_hand(*train, unit, seed)
-    np.testing.assert_allclose(fitted.first_losses[:20, seed * 3 + unit], wanted[:20], rtol=1e-4)
+    np.testing.assert_allclose(fitted.batch_loss[:20, seed * 3 + unit], wanted[:20], rtol=1e-4)
     assert np.ptp(wanted) > 0.1  # single batches differ
 
 
@@ -61,9 +61,9 @@ def test_the_selecting_part_changes_no_step_and_no_detector_another():
     train, select = data(90, 0), data(40, 1)
     one = detectors.fit(train, select, RECIPE)
     other = detectors.fit(train, (select[0], 1 - np.maximum(select[1], 0)), RECIPE)
-    np.testing.assert_array_equal(one.first_losses, other.first_losses)
+    np.testing.assert_array_equal(one.batch_loss, other.batch_loss)
     changed = train[1].copy()
     changed[:, 1] = np.where(changed[:, 1] < 0, 1, 1 - changed[:, 1])
     third = detectors.fit((train[0], changed), select, RECIPE)
-    np.testing.assert_array_equal(one.first_losses[:, [0, 2]], third.first_losses[:, [0, 2]])
-    assert (one.first_losses[:, 1] != third.first_losses[:, 1]).any()
+    np.testing.assert_array_equal(one.batch_loss[:, [0, 2]], third.batch_loss[:, [0, 2]])
+    assert (one.batch_loss[:, 1] != third.batch_loss[:, 1]).any()

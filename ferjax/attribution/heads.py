@@ -245,6 +245,17 @@ def _gradient_sums(network: Network, images: Array, codes: Array, layers: tuple[
     return jnp.einsum("mbu,ubj->mju", shown, jnp.concatenate(parts), precision="highest")
 
 
+def standard(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean [d], scale [d]) by which [n, d] features, (x - mean) * scale, have mean 0 and deviation 1.
+
+    The scale of a feature that is constant here is 0: it tells nothing, and where it varies on other rows no
+    weight may rest on that.
+    """
+    mean, deviation = features.mean(0), features.std(0)
+    varies = (deviation > 1e-6 * np.abs(mean)) & (deviation > 0)
+    return mean, np.divide(1, deviation, out=np.zeros(len(mean)), where=varies)
+
+
 class _Basis:
     """Features standardised, and turned to their principal axes: n or d columns, whichever is less.
 
@@ -253,9 +264,7 @@ class _Basis:
 
     def __init__(self, features: np.ndarray):
         n, d = features.shape
-        self.mean, deviation = features.mean(0), features.std(0)
-        varies = deviation > 1e-6 * np.abs(self.mean)  # a constant feature tells nothing: its weight is 0
-        self.scale = np.divide(1, deviation, out=np.zeros(d), where=varies & (deviation > 0))
+        self.mean, self.scale = standard(features)
         x = (features - self.mean) * self.scale
         square, axes = np.linalg.eigh((x.T @ x if n >= d else x @ x.T) / n)
         kept = square > 1e-13 * max(square.max(initial=0), 1)

@@ -1,61 +1,19 @@
-"""From a user's files to the three parts of an experiment, and the cache between.
+"""From the config's `data` to an experiment's parts: read, divided, mapped, thinned, checked for leaks."""
 
-TensorFlow is used where it is installed, and imported only inside functions.
-"""
-
-import contextlib
-import hashlib
 import importlib
 import importlib.util
-import io
-import json
 import logging
-import os
-import shutil
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, divide, leaks, no_folder
-from data_pipelines.split import FIELDS, Split, blank, hash_rows, resize, shuffle_labels, stratified
+from data_pipelines import BadInput, divide, exported, leaks, prepared
+from data_pipelines.split import Parts, Split, blank, hash_rows, resize, shuffle_labels, stratified
 
-__all__ = [
-    "DEFAULTS",
-    "Parts",
-    "Split",
-    "data_set",
-    "export",
-    "load_parts",
-    "load_splits",
-    "names",
-    "print_check",
-    "tensorflow",
-]
+__all__ = ["DEFAULTS", "Parts", "Split", "data_set", "load_parts", "names", "print_check"]
 
 log = logging.getLogger(__name__)
-
-
-class Parts(NamedTuple):
-    """What an experiment trains on, selects its epoch with, and reports.
-
-    Attributes:
-      train: the network is fitted to these.
-      select: the epoch, and every threshold, is chosen on these.
-      test: reported, and seen by nothing that chooses.
-      selection: what selects, in words: "PublicTest".
-      findings: what a user should be told, a line each; `load_parts` logs them as warnings.
-      published: names the division where its publisher made it; "" where it is ours.
-    """
-
-    train: Split
-    select: Split
-    test: Split
-    selection: str
-    findings: tuple[str, ...] = ()
-    published: str = ""
 
 
 DEFAULTS = {
@@ -77,9 +35,6 @@ DEFAULTS = {
     "shuffle_labels": 0,  # 0, or the seed of a permutation
 }
 """What `load_parts` takes where the config does not say."""
-
-DIVIDING = ("select", "fold", "folds", "rows")
-"""Options that say how a set is divided, and not what is read of it: they share one cache."""
 
 
 def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test")) -> Parts:
@@ -108,10 +63,10 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
             f"data.exclude_duplicates: {data['exclude_duplicates']!r} is not known; write none or across"
         )
     if data["name"] == "npz":
-        parts = read_exported(data["dir"])
+        parts = exported.read(data["dir"])
     else:
         module, options = data_set(data)
-        splits = load_splits(module, options, data["cache_dir"])
+        splits = prepared.load_splits(module, options, data["cache_dir"])
         tell = getattr(module, "findings", None)
         found = tuple(tell(options, splits)) if tell else ()
         own = getattr(module, "parts", _train_validation_test)
@@ -120,7 +75,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         published = parts.published or getattr(module, "PUBLISHED", "")
         parts = parts._replace(findings=found + parts.findings, published=published)
     if data["kfolds"]:
-        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))._replace(published="")
+        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))
     parts = parts._replace(published=data["published"] or parts.published)
     parts = divide.relabel(parts, data["map"], data["classes"])
     parts = _exclude(parts, data["exclude_blank"], data["exclude_duplicates"])
@@ -182,128 +137,6 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))
 
 
-def load_splits(module, options: Mapping, cache_dir: str = "") -> dict[str, Split]:
-    """All parts of a set as its publisher divides it, from the cache or through its TFDS builder.
-
-    Args:
-      module: the set's folder, as docs/data.md describes.
-      options: all of the set's options.
-      cache_dir: "" for ~/.cache/ferjax. In it, every state of the source files has a folder of its own.
-
-    Returns:
-      Part -> Split, sorted by id.
-
-    Raises:
-      BadInput: the source cannot be read, or the cache not be written.
-    """
-    name = module.__name__.rpartition(".")[2]
-    cache = Path(cache_dir or "~/.cache/ferjax").expanduser() / name / fingerprint(module, options)
-    with contextlib.ExitStack() as stack:
-        with _writable(cache):
-            cache.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(_alone(cache / "lock"))  # processes of one host build it once
-            splits = _cached(cache)
-        if splits is None:
-            with _heard() as said:
-                splits = _build(module, name, options, cache / "tfds")
-            with _writable(cache):
-                for part, split in splits.items():
-                    split.save(cache / f"{part}.npz")
-                _write(cache / "said.json", json.dumps(said))
-                _write(cache / "splits.json", json.dumps(list(splits)))
-    return splits
-
-
-class _Ear(logging.Handler):
-    """Keeps the warnings of the readers."""
-
-    def __init__(self):
-        super().__init__(logging.WARNING)
-        self.said = []
-
-    def emit(self, record):
-        """Notes the text."""
-        self.said.append(record.getMessage())
-
-
-@contextlib.contextmanager
-def _heard() -> Iterator[list[str]]:
-    """What the readers warn of in here: the cache keeps it, to be told again whenever it is read."""
-    ear, logger = _Ear(), logging.getLogger("data_pipelines")
-    logger.addHandler(ear)
-    try:
-        yield ear.said
-    finally:
-        logger.removeHandler(ear)
-
-
-@contextlib.contextmanager
-def _writable(cache: Path) -> Iterator[None]:
-    """What the system refuses in here is a matter of the cache's folder, not of the source."""
-    try:
-        yield
-    except OSError as error:
-        raise BadInput(f"data.cache_dir: {cache} cannot be used ({error}); name another folder") from None
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits until no other process is in here; no waiting where the system has no such locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _cached(cache: Path) -> dict[str, Split] | None:
-    """What a cache folder holds; None if it is new or damaged."""
-    try:
-        parts = json.loads((cache / "splits.json").read_text())
-        splits = {part: Split.load(cache / f"{part}.npz") for part in parts}
-        said = cache / "said.json"
-        for line in json.loads(said.read_text()) if said.exists() else ():
-            log.warning("%s", line)
-        return splits
-    except FileNotFoundError:
-        return None
-    except ValueError as error:  # BadInput, or damaged JSON
-        log.warning("the cache is damaged and is built again (%s)", error)
-        shutil.rmtree(cache / "tfds", ignore_errors=True)
-        return None
-
-
-def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split]:
-    """Reads a set's source through its TFDS builder, or without where TensorFlow is not installed.
-
-    What has no source, such as facsynth, is drawn; its TFRecords would take longer than drawing does.
-    """
-    if not options.get(
-        "dir"
-    ):  # drawn, not read; or its own error says what it needs, where TFDS would look elsewhere
-        parts = module.arrays(options)
-    else:
-        try:
-            tensorflow()
-            import tensorflow_datasets  # noqa: F401
-        except ImportError as error:
-            log.info("reading %s without TensorFlow (%s)", name, error)
-            parts = module.arrays(options)
-        else:
-            parts = _through_tfds(module, options, folder)
-    classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
-    au_names = module.au_names(options) if hasattr(module, "au_names") else module.AU_NAMES
-    splits = {}
-    for part, arrays in parts.items():
-        order = np.argsort(np.asarray(arrays["id"], np.str_), kind="stable")
-        arrays = {field: np.asarray(arrays[field])[order] for field in FIELDS}
-        splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=au_names, **arrays)
-    return splits
-
-
 def print_check(name: str, folder: str) -> int:
     """Prints what a copy of a set holds, beside what was published, and what was passed over in it.
 
@@ -338,117 +171,10 @@ def print_check(name: str, folder: str) -> int:
     return 0
 
 
-def fingerprint(module, options: Mapping) -> str:
-    """Hex digits that change with the source files (path, size, time), the options, and the reading code.
-
-    The source files are those of the folder `dir` and below it, or what the set's `files(options)` lists.
-    """
-    digest = hashlib.sha256()
-    read = {k: v for k, v in options.items() if k not in DIVIDING}
-    digest.update(json.dumps(read, sort_keys=True).encode())
-    for reader in (module, *getattr(module, "BUILT_ON", ())):
-        for code in sorted(Path(reader.__file__).parent.glob("*.py")):
-            digest.update(code.read_bytes())
-    for code in ("labels.py", "faces.py", "pictures.py"):
-        digest.update((Path(__file__).parent / code).read_bytes())
-    if options.get("dir"):
-        if hasattr(module, "files"):
-            lines = (_stamp(path) for path in module.files(options))
-        else:
-            lines = _listing(Path(options["dir"]).expanduser())
-        for line in sorted(lines):
-            digest.update(line.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _stamp(path: Path) -> str:
-    """A file's path, size, time."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return f"{path}\n"  # the reader will name it
-    return f"{os.path.abspath(path)} {status.st_size} {status.st_mtime_ns}\n"
-
-
-def _listing(folder: Path) -> Iterator[str]:
-    """A line per file: path, size, time."""
-    yield f"{folder.resolve()}\n"
-    queue = [str(folder)]
-    while queue:
-        try:
-            with os.scandir(queue.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir():
-                        queue.append(entry.path)
-                    else:
-                        status = entry.stat()
-                        yield f"{entry.path} {status.st_size} {status.st_mtime_ns}\n"
-        except OSError:
-            continue  # the reader will name it
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
-    os.replace(partial, path)
-
-
-def tensorflow():
-    """TensorFlow, without its log lines and without the accelerator, which belongs to JAX.
-
-    Raises:
-      ImportError: it is not installed.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import tensorflow as tf
-
-    try:
-        tf.config.set_visible_devices([], "GPU")
-    except RuntimeError:  # already in use
-        log.debug("TensorFlow has started and keeps its devices")
-    return tf
-
-
-def _through_tfds(module, options: Mapping, folder: Path) -> dict[str, dict]:
-    """Prepares the set's TFDS builder in `folder` and decodes all of it once.
-
-    Returns:
-      As the set's `arrays(options)`, in TFDS's order.
-    """
-    import tensorflow_datasets as tfds
-
-    logging.getLogger("absl").setLevel(logging.ERROR)  # TFDS tells of every step there
-    builder = importlib.import_module(f"{module.__name__}.builder").Builder(
-        data_dir=str(folder), options=options
-    )
-    if not sys.stderr.isatty():
-        tfds.disable_progress_bar()
-    source = tfds.download.DownloadConfig(manual_dir=options.get("dir") or None)
-    with contextlib.redirect_stdout(io.StringIO()):  # "Downloading ...", which it does not
-        builder.download_and_prepare(download_config=source)
-    parts = {}
-    for part, info in builder.info.splits.items():
-        batches = list(builder.as_dataset(split=part).batch(1024).as_numpy_iterator())
-        arrays = {field: np.concatenate([batch[field] for batch in batches]) for field in FIELDS}
-        if len(arrays["id"]) != info.num_examples:
-            raise BadInput(f"{folder}: {part} is incomplete; delete this folder and try again")
-        for field in ("subject", "id"):
-            arrays[field] = np.array([value.decode() for value in arrays[field].tolist()], np.str_)
-        parts[part] = arrays
-    return parts
-
-
 def _train_validation_test(options: Mapping, splits: Mapping[str, Split]) -> tuple:
     """The division of a set that has train, validation and test and no rule of its own."""
     del options
-    any_part = next(iter(splits.values()))
-    train, select, test = (
-        splits.get(part, any_part.take(np.zeros(0, int), any_part.name.partition("/")[0] + f"/{part}"))
-        for part in ("train", "validation", "test")
-    )
-    return train, select, test, "validation"
+    return splits["train"], splits["validation"], splits["test"], "validation"
 
 
 def _exclude(parts: Parts, no_blank: bool, duplicates: str) -> Parts:
@@ -473,37 +199,3 @@ def _exclude(parts: Parts, no_blank: bool, duplicates: str) -> Parts:
         ]
         train, select = train.take(~drop["train"]), select.take(~drop["select"])
     return parts._replace(train=train, select=select, findings=tuple(found))
-
-
-# Parts that travel: to a machine without TensorFlow, or without the source files.
-
-
-def export(parts: Parts, folder: str | os.PathLike) -> None:
-    """Writes train.npz, select.npz, test.npz and parts.json; `data.name = npz` reads them from `data.dir`."""
-    folder = Path(folder)
-    for part in ("train", "select", "test"):
-        getattr(parts, part).save(folder / f"{part}.npz")
-    _write(
-        folder / "parts.json",
-        json.dumps(
-            {"selection": parts.selection, "findings": parts.findings, "published": parts.published}, indent=1
-        ),
-    )
-
-
-def read_exported(folder: str) -> Parts:
-    """Reads what `export` wrote."""
-    path = Path(folder).expanduser()
-    if not folder or not path.is_dir():
-        raise no_folder(folder, "train.npz, select.npz and test.npz")
-    said = {"selection": "select.npz", "findings": (), "published": ""}
-    if (path / "parts.json").exists():
-        try:
-            said |= json.loads((path / "parts.json").read_text())
-        except (ValueError, TypeError) as error:
-            raise BadInput(f"{path / 'parts.json'}: not readable ({error}); export the parts again") from None
-    parts = [Split.load(path / f"{part}.npz") for part in ("train", "select", "test")]
-    for part in parts[1:]:
-        if (part.classes, part.au_names) != (parts[0].classes, parts[0].au_names):
-            raise BadInput(f"{path}: {part.name} and {parts[0].name} name different classes or action units")
-    return Parts(*parts, str(said["selection"]), tuple(said["findings"]), str(said["published"]))

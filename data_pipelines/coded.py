@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, arrays, labels
+from data_pipelines import BadInput, arrays, exported, labels, prepared
 from data_pipelines.split import Split, join, resize, stratified
 
 
@@ -39,11 +39,11 @@ def load(data: Mapping) -> Coded:
     data = {**arrays.DEFAULTS, **{key: data[key] for key in arrays.DEFAULTS if key in data}}
     name = str(data["name"])
     if name == "npz":
-        module, parts = None, arrays.read_exported(data["dir"])
+        module, parts = None, exported.read(data["dir"])
         split, rule = join("npz", [parts.train, parts.select, parts.test]), "train, select and test"
     else:
         module, options = arrays.data_set(data)
-        parts_of = functools.partial(arrays.load_splits, module, cache_dir=data["cache_dir"])
+        parts_of = functools.partial(prepared.load_splits, module, cache_dir=data["cache_dir"])
         if hasattr(module, "coded"):
             split, rule = module.coded(options, parts_of)
         else:

@@ -1,25 +1,76 @@
-"""An experiment's parts made otherwise: by folds of the subjects, and with other classes."""
+"""Who goes to which part: by hash of subjects, by folds of them; and parts with other classes."""
 
 import dataclasses
+import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from data_pipelines import BadInput, labels
-from data_pipelines.leaks import folds
-from data_pipelines.split import hash_rows, join
+from data_pipelines.split import Parts, hash_rows, join
 
 
-def by_fold(parts, n: int, fold: int):
+def by_hash(keys: Sequence[str]) -> np.ndarray:
+    """Divides what has no parts of its own: about 70 in 100 keys train, 10 validate, 20 are the test.
+
+    A key's part is its rank by sha256("ferjax parts " + key) among all: the same on every machine. Rows of
+    one key come to lie on one side.
+
+    Args:
+      keys: [n] the subject of each row, or whatever must stay together.
+    Returns:
+      str [n], "train", "validation" or "test"; each has a key.
+    Raises:
+      ValueError: fewer than three different keys.
+    """
+    order = sorted(set(keys), key=lambda key: hashlib.sha256(f"ferjax parts {key}".encode()).hexdigest())
+    if len(order) < 3:
+        raise ValueError(f"{len(order)} different keys do not make three parts")
+    n_test, n_val = max(1, round(0.2 * len(order))), max(1, round(0.1 * len(order)))
+    rank = {key: place for place, key in enumerate(order)}
+    place = np.array([rank[key] for key in keys])
+    return np.select([place < n_test, place < n_test + n_val], ["test", "validation"], "train")
+
+
+def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
+    """Which fold each row lies in: all rows of a subject in one, sizes in rows as even as subjects allow.
+
+    Subjects, in the order of a hash of seed and name, go to the fold that has the fewest rows so far, large
+    subjects first. Where the subject is unknown copies of one image stay together instead.
+
+    Args:
+      subject: str [m], "" unknown.
+      pixels: S32 [m], see `split.hash_rows`.
+      n: folds, at least 3 (one reports, one selects, the others train).
+      seed: of the hash.
+    Returns:
+      int [m], 0 to n - 1; the same on every machine, whatever the order of the rows.
+    Raises:
+      BadInput: fewer groups than folds.
+    """
+    names = [s.encode() if s else b"\0" + p for s, p in zip(subject.tolist(), pixels.tolist(), strict=True)]
+    groups, inverse, size = np.unique(np.array(names, object), return_inverse=True, return_counts=True)
+    if len(groups) < n:
+        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} subjects; take fewer folds")
+    order = [hashlib.sha256(f"ferjax fold {seed} ".encode() + g).digest() for g in groups]
+    rows, of_group = np.zeros(n, int), np.zeros(len(groups), int)
+    for g in sorted(range(len(groups)), key=lambda g: (-size[g], order[g])):
+        fold = int(rows.argmin())
+        of_group[g], rows[fold] = fold, rows[fold] + size[g]
+    return of_group[inverse]
+
+
+def by_fold(parts: Parts, n: int, fold: int) -> Parts:
     """Pools train, select and test and divides them anew: one fold is reported, the next selects.
 
     No subject is in two folds; where subjects are unknown, copies of one image stay together.
 
     Args:
-      parts: arrays.Parts.
+      parts: of a set.
       n: folds, at least 3.
       fold: 0 to n - 1, the one reported.
     Returns:
-      arrays.Parts.
+      Parts; our own division, whatever that of the set was.
     Raises:
       BadInput: no such fold, or fewer subjects than folds.
     """
@@ -34,22 +85,21 @@ def by_fold(parts, n: int, fold: int):
     sides = {"train": ~(test | select), "select": select, "test": test}
     divided = {k: whole.take(rows, f"{set_name}[{k}, fold {fold} of {n}]") for k, rows in sides.items()}
     by = "subject" if whole.subjects else "image, subjects being unknown"
-    return parts._replace(
-        **divided, selection=f"fold {chosen} of {n} by {by}, numbered from 0 (fold {fold} is reported)"
-    )
+    words = f"fold {chosen} of {n} by {by}, numbered from 0 (fold {fold} is reported)"
+    return parts._replace(**divided, selection=words, published="")
 
 
-def relabel(parts, mapping: str, classes: str):
+def relabel(parts: Parts, mapping: str, classes: str) -> Parts:
     """The parts with their emotions mapped by name, and only some of them kept.
 
     Images of a class that is left out are left out; those without a known label stay.
 
     Args:
-      parts: arrays.Parts.
+      parts: of a set.
       mapping: see `labels.label_map`; "" changes nothing.
       classes: names, comma between; "" keeps all.
     Returns:
-      arrays.Parts, with a finding that says what was mapped and left out.
+      Parts, with a finding that says what was mapped and left out.
     Raises:
       BadInput: an unknown map or emotion, or a class that the set does not have.
     """

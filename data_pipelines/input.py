@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from data_pipelines import BadInput
-from data_pipelines.arrays import Split, tensorflow
+from data_pipelines.prepared import tensorflow
+from data_pipelines.split import Split
 
 _CHUNK = 512  # steps whose rows are handed to tf.data at a time; 0.5 MB at 256 rows a step
 

@@ -1,9 +1,6 @@
 """What must not lie on both sides: a subject, or an image, that selects something and is also reported."""
 
-import hashlib
 from collections.abc import Mapping
-
-import numpy as np
 
 from data_pipelines import BadInput
 from data_pipelines.split import Split, hash_rows
@@ -58,31 +55,3 @@ def refuse_pair(a: Split, one: str, b: Split, other: str) -> None:
             f"must not have been trained or selected on: {mend}; or name in data.published the division that "
             "others made and report on"
         )
-
-
-def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    """Which fold each row lies in: all rows of a subject in one, sizes in rows as even as subjects allow.
-
-    Subjects, in the order of a hash of seed and name, go to the fold that has the fewest rows so far, large
-    subjects first. Where the subject is unknown copies of one image stay together instead.
-
-    Args:
-      subject: str [m], "" unknown.
-      pixels: S32 [m], see `split.hash_rows`.
-      n: folds, at least 3 (one reports, one selects, the others train).
-      seed: of the hash.
-    Returns:
-      int [m], 0 to n - 1; the same on every machine, whatever the order of the rows.
-    Raises:
-      BadInput: fewer groups than folds.
-    """
-    names = [s.encode() if s else b"\0" + p for s, p in zip(subject.tolist(), pixels.tolist(), strict=True)]
-    groups, inverse, size = np.unique(np.array(names, object), return_inverse=True, return_counts=True)
-    if len(groups) < n:
-        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} subjects; take fewer folds")
-    order = [hashlib.sha256(f"ferjax fold {seed} ".encode() + g).digest() for g in groups]
-    rows, of_group = np.zeros(n, int), np.zeros(len(groups), int)
-    for g in sorted(range(len(groups)), key=lambda g: (-size[g], order[g])):
-        fold = int(rows.argmin())
-        of_group[g], rows[fold] = fold, rows[fold] + size[g]
-    return of_group[inverse]

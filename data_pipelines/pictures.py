@@ -14,11 +14,10 @@ from typing import NamedTuple
 import numpy as np
 
 from data_pipelines import BadInput, faces
-from data_pipelines.fer2013.tables import progress
+from data_pipelines.disk import junk, progress
 
 CROPS = ("detect", "none")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
-JUNK = (".ds_store", "thumbs.db", "desktop.ini", "__macosx")
 
 
 class Looked(NamedTuple):
@@ -84,11 +83,6 @@ def look_at_all(paths: Sequence, crop: str, size: int, what: str, ahead: int = 2
                 yield from pool.map(lambda path: look(path, crop, size), paths[start : start + ahead])
 
     yield from progress(chunks(), what, len(paths))
-
-
-def junk(name: str) -> bool:
-    """Whether a file or folder of that name is what systems and archivers leave behind."""
-    return name.lower() in JUNK or name.startswith(".") or name.lower().endswith(".lnk")
 
 
 def below(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -146,9 +147,29 @@ class Split:
                     **{field: file[field] for field in FIELDS},
                 )
         except FileNotFoundError:
-            raise BadInput(f"{path}: no such file; write it with data_pipelines.arrays.export") from None
+            raise BadInput(f"{path}: no such file; write it with ferjax data export") from None
         except DAMAGED as error:
             raise BadInput(f"{path}: not a readable Split ({error}); delete it and write it again") from None
+
+
+class Parts(NamedTuple):
+    """What an experiment trains on, selects its epoch with, and reports.
+
+    Attributes:
+      train: the network is fitted to these.
+      select: the epoch, and every threshold, is chosen on these.
+      test: reported, and seen by nothing that chooses.
+      selection: what selects, in words: "PublicTest".
+      findings: what a user should be told, a line each; `arrays.load_parts` logs them as warnings.
+      published: names the division where its publisher made it; "" where it is ours.
+    """
+
+    train: Split
+    select: Split
+    test: Split
+    selection: str
+    findings: tuple[str, ...] = ()
+    published: str = ""
 
 
 def hash_rows(image: np.ndarray) -> np.ndarray:
@@ -208,28 +229,6 @@ def split_tenth(split: Split) -> tuple[Split, Split]:
     digests = [hashlib.sha256(b"ferjax tenth " + key).digest() for key in keys]
     tenth = np.array([int.from_bytes(digest[:8], "big") % 10 == 0 for digest in digests], bool)
     return split.take(~tenth, f"{split.name}[9/10]"), split.take(tenth, f"{split.name}[1/10]")
-
-
-def divide(keys: Sequence[str]) -> np.ndarray:
-    """Divides what has no parts of its own: about 70 in 100 keys train, 10 validate, 20 are the test.
-
-    A key's part is its rank by sha256("ferjax parts " + key) among all: the same on every machine. Rows of
-    one key come to lie on one side.
-
-    Args:
-      keys: [n] the subject of each row, or whatever must stay together.
-    Returns:
-      str [n], "train", "validation" or "test"; each has a key.
-    Raises:
-      ValueError: fewer than three different keys.
-    """
-    order = sorted(set(keys), key=lambda key: hashlib.sha256(f"ferjax parts {key}".encode()).hexdigest())
-    if len(order) < 3:
-        raise ValueError(f"{len(order)} different keys do not make three parts")
-    n_test, n_val = max(1, round(0.2 * len(order))), max(1, round(0.1 * len(order)))
-    rank = {key: place for place, key in enumerate(order)}
-    place = np.array([rank[key] for key in keys])
-    return np.select([place < n_test, place < n_test + n_val], ["test", "validation"], "train")
 
 
 def stratified(split: Split, n: int) -> np.ndarray:

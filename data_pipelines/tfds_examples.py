@@ -1,8 +1,9 @@
-"""Arrays as the examples of a TensorFlow Datasets builder. No TensorFlow here."""
+"""What every TensorFlow Datasets builder here says of its examples, and arrays as such examples."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
 from PIL import Image
 
 
@@ -28,3 +29,45 @@ def examples(arrays: Mapping, more: Sequence[str] = ()) -> Iterator[tuple[str, d
             "id": key,
         }
         yield key, example | {name: arrays[name][row] for name in more}
+
+
+def info(
+    builder,
+    size: int,
+    classes: Sequence[str],
+    au_names: Sequence[str],
+    more: Mapping | None = None,
+    metadata: Mapping | None = None,
+    **words,
+):
+    """What a builder's `_info` returns: a Split's fields, classes and action units as metadata.
+
+    Args:
+      builder: the builder itself.
+      size: of the pictures, pixels.
+      classes: k names.
+      au_names: u names.
+      more: further features, beside image, label, aus, subject and id.
+      metadata: further metadata.
+      **words: description, citation, homepage.
+    Returns:
+      tfds.core.DatasetInfo.
+    """
+    import tensorflow_datasets as tfds
+
+    fields = {
+        "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
+        "label": np.int64,
+        "aus": tfds.features.Tensor(shape=(len(au_names),), dtype=np.int8),
+        "subject": tfds.features.Text(),
+        "id": tfds.features.Text(),
+        **(more or {}),
+    }
+    said = {"classes": list(classes), "au_names": list(au_names), **(metadata or {})}
+    return tfds.core.DatasetInfo(
+        builder=builder,
+        features=tfds.features.FeaturesDict(fields),
+        supervised_keys=("image", "label"),
+        metadata=tfds.core.MetadataDict(said),
+        **words,
+    )

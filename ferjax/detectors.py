@@ -187,7 +187,7 @@ def fit(
     keys = jax.vmap(lambda s, u: jax.random.fold_in(jax.random.key(s), u))(
         jnp.repeat(jnp.arange(seeds), each), jnp.tile(jnp.arange(each), seeds)
     )
-    x, xs, target, weight, ts, ws = jax.device_put((x, xs, target, weight, ts, ws))
+    x, xs, target, weight, ts, ws = map(jnp.asarray, (x, xs, target, weight, ts, ws))
     if looped:
         runs = [
             _program(

@@ -309,13 +309,13 @@ def _reproduce(args, overrides) -> int:
 
 
 def _data(args, overrides) -> int:
-    from data_pipelines import arrays
+    from data_pipelines import arrays, exported
 
     if args.action == "check":
         return arrays.print_check(args.name, args.dir)
     from ferjax import config
 
-    arrays.export(arrays.load_parts(config.load(args.config, overrides).data), args.out)
+    exported.write(arrays.load_parts(config.load(args.config, overrides).data), args.out)
     print(f"train.npz, select.npz, test.npz are in {args.out}; data.name=npz, data.dir={args.out} reads them")
     return 0
 

@@ -3,7 +3,7 @@
 import numpy as np
 import runs
 
-from data_pipelines import arrays
+from data_pipelines import arrays, exported
 from data_pipelines.split import Split
 
 UNITS = ("AU01", "AU04", "AU12")
@@ -40,7 +40,7 @@ def split(n: int, seed: int, name: str = "train") -> Split:
 def write_set(folder, n_train: int = 70) -> str:
     """train.npz, select.npz and test.npz."""
     parts = arrays.Parts(split(n_train, 0), split(40, 1, "select"), split(60, 2, "test"), "unseen subjects")
-    arrays.export(parts, folder)
+    exported.write(parts, folder)
     return str(folder)
 
 

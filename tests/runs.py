@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from data_pipelines import arrays
+from data_pipelines import arrays, exported
 from data_pipelines.split import Split
 from ferjax import checkpoint, config
 
@@ -45,7 +45,7 @@ def write_set(folder, n_train: int = 37) -> str:
         tiny_split(13, 2, "test"),
         "the set's select part",
     )
-    arrays.export(parts, folder)
+    exported.write(parts, folder)
     return str(folder)
 
 

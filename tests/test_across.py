@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import tiny_config, tiny_split, write_set
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, exported
 from ferjax import across, results, train
 
 
@@ -27,7 +27,7 @@ def other_set(folder, classes=("neutral", "anger", "fear"), **changes):
         name = np.char.add("other-", split.subject)
         renamed = {"classes": classes, "subject": name, "name": f"other/{part}", **changes}
         made.append(dataclasses.replace(split, **renamed))
-    arrays.export(arrays.Parts(*made, "theirs"), folder)
+    exported.write(arrays.Parts(*made, "theirs"), folder)
     return across.of_set("npz", str(folder)), made[2]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from ml_collections import config_dict
 
-from data_pipelines import BadInput, arrays, split
+from data_pipelines import BadInput, arrays, exported, prepared, split
 
 ROOT = Path(__file__).parents[1]
 
@@ -169,7 +169,7 @@ def export(folder, published=THEIRS):
     chosen[5] = test.image[3]
     train, select = dataclasses.replace(train, image=image), dataclasses.replace(select, image=chosen)
     parts = arrays.Parts(train, select, test, "select", ("told",), published)
-    arrays.export(parts, folder)
+    exported.write(parts, folder)
     return parts
 
 
@@ -297,7 +297,7 @@ def counted(tmp_path, monkeypatch):
 
 def load(counted, **options):
     module, defaults, cache = counted
-    return arrays.load_splits(module, {**defaults, **options}, str(cache))["train"]
+    return prepared.load_splits(module, {**defaults, **options}, str(cache))["train"]
 
 
 def test_cache_is_used_and_renewed(counted, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from runs import tiny_config, tiny_split
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, exported
 from ferjax import au_study, reproduce, results
 from ferjax.report import write_report
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("coded")
     sizes = {"train": 60, "select": 40, "test": 40}
     made = [coded(n, i, part) for i, (part, n) in enumerate(sizes.items())]
-    arrays.export(arrays.Parts(*made, "its select part"), out)
+    exported.write(arrays.Parts(*made, "its select part"), out)
     return str(out)
 
 
@@ -108,7 +108,7 @@ def test_a_person_whom_the_emotion_network_knows_is_refused(folder, tmp_path):
     who[3] = "test-S2"
     train = dataclasses.replace(made[0], subject=who)
     test = made[2].take(made[2].subject != "test-S2")
-    arrays.export(arrays.Parts(train, made[1], test, "its select part"), other)
+    exported.write(arrays.Parts(train, made[1], test, "its select part"), other)
     c = study(folder)
     c.sets.tiny.emotion.data.name = "npz"
     wrong = au_study.Study._emotion_data

@@ -7,7 +7,7 @@ import pytest
 from ck_plus_files import SET, as_split, findings, options, read, taken, told, write, write_set
 from PIL import Image
 
-from data_pipelines import BadInput, arrays, ck_plus
+from data_pipelines import BadInput, arrays, ck_plus, disk
 from data_pipelines.ck_plus import layout
 
 
@@ -113,7 +113,7 @@ def test_what_is_passed_over_or_odd_is_told(tmp_path, capsys):
     write_set(tmp_path)
     strew_junk(tmp_path)
     junk = sum(
-        layout.junk(path) or "__MACOSX" in path.parts for path in tmp_path.rglob("*") if path.is_file()
+        disk.junk(path.name) or "__MACOSX" in path.parts for path in tmp_path.rglob("*") if path.is_file()
     )
     images = tmp_path / "cohn-kanade-images"
     outside = len([path for path in tmp_path.iterdir() if path.is_file()]) + 1  # nobody walks there

@@ -12,8 +12,9 @@ from ck_plus_files import SET, SIZE, as_split, options, read, told, write_set
 from PIL import Image
 
 from data_pipelines import BadInput, arrays, ck_plus, coded, faces, labels
-from data_pipelines.arrays import load_parts, load_splits
+from data_pipelines.arrays import load_parts
 from data_pipelines.ck_plus import layout, source, tables
+from data_pipelines.prepared import load_splits
 from data_pipelines.split import Split
 from data_pipelines.tfds_examples import examples
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines import BadInput, arrays, coded
+from data_pipelines import BadInput, arrays, coded, exported
 
 
 def test_coded_load_of_facsynth_joins_both_modes_of_unseen_people(tmp_path):
@@ -62,4 +62,4 @@ def write_npz(folder, aus, n=3):
                 au_names=("AU01", "AU12"),
             )
         )
-    arrays.export(arrays.Parts(*parts, "made"), folder)
+    exported.write(arrays.Parts(*parts, "made"), folder)

@@ -12,7 +12,7 @@ import pytest
 import runs
 from runs import ROOT, tiny_config, tiny_split
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, exported
 from ferjax import cross_dataset, cross_tables, metrics, reproduce, results
 
 FILE = """import sys
@@ -32,7 +32,7 @@ def write_set(folder, name: str, seed: int) -> str:
         split = tiny_split(24, seed + i, part)
         who = np.char.add(f"{name}-", split.subject)
         made.append(dataclasses.replace(split, subject=who, name=f"{name}/{part}"))
-    arrays.export(arrays.Parts(*made, "its select part"), folder)
+    exported.write(arrays.Parts(*made, "its select part"), folder)
     return str(folder)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import tiny_config, tiny_split
 
-from data_pipelines import BadInput, arrays, divide, labels, leaks
+from data_pipelines import BadInput, arrays, divide, exported, labels
 from data_pipelines.split import hash_rows
 
 
@@ -22,7 +22,7 @@ def parts(**subjects):
 
 def write(tmp_path, made, published=""):
     whole = arrays.Parts(made["train"], made["select"], made["test"], "the select part", published=published)
-    arrays.export(whole, tmp_path)
+    exported.write(whole, tmp_path)
     return tiny_config(str(tmp_path)).data
 
 
@@ -81,7 +81,7 @@ def test_folds_by_hand():
     """Sizes 5, 3, 2, 2: the largest subjects first, each to the emptiest fold."""
     subject = np.array(["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"] * 2)
     pixels = np.array([str(i) for i in range(12)], "S32")
-    of = leaks.folds(subject, pixels, 3)
+    of = divide.folds(subject, pixels, 3)
     assert sorted(np.bincount(of)) == [3, 4, 5]
     assert len(set(of[:5])) == 1 and len(set(of[5:8])) == 1 and of[8] == of[10] and of[9] == of[11]
 
@@ -90,14 +90,14 @@ def test_folds_do_not_depend_on_the_rows_order_but_on_the_seed():
     subject = np.array([f"s{i % 17}" for i in range(100)])
     pixels = np.array([str(i) for i in range(100)], "S32")
     order = np.random.default_rng(0).permutation(100)
-    of = leaks.folds(subject, pixels, 5)
-    np.testing.assert_array_equal(leaks.folds(subject[order], pixels[order], 5), of[order])
-    assert (leaks.folds(subject, pixels, 5, seed=1) != of).any()
+    of = divide.folds(subject, pixels, 5)
+    np.testing.assert_array_equal(divide.folds(subject[order], pixels[order], 5), of[order])
+    assert (divide.folds(subject, pixels, 5, seed=1) != of).any()
 
 
 def test_too_few_subjects_for_the_folds():
     with pytest.raises(BadInput, match=r"data.kfolds is 5, and there are 2 subjects"):
-        leaks.folds(np.array(["a", "b", "b"]), np.array(["1", "2", "3"], "S32"), 5)
+        divide.folds(np.array(["a", "b", "b"]), np.array(["1", "2", "3"], "S32"), 5)
 
 
 def test_every_subject_is_reported_in_just_one_fold(tmp_path):

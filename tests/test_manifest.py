@@ -9,8 +9,8 @@ from manifest_files import SIZE, crop, options, photograph, save, write
 from PIL import Image
 
 from data_pipelines import BadInput, arrays, coded, faces, manifest, pictures
+from data_pipelines.divide import by_hash
 from data_pipelines.manifest import source, table
-from data_pipelines.split import divide
 from ferjax.main import main
 
 TEXT = """ Subject , label,path,split , AU12,au_1,note
@@ -130,10 +130,10 @@ def test_divide_by_hand():
     keys = [f"k{n}" for n in range(10)]
     order = sorted(keys, key=lambda k: hashlib.sha256(b"ferjax parts " + k.encode()).hexdigest())
     expected = {k: "test" if i < 2 else "validation" if i < 3 else "train" for i, k in enumerate(order)}
-    assert divide(keys + keys[:3]).tolist() == [expected[k] for k in keys + keys[:3]]
-    assert sorted(divide(["a", "b", "c"])) == ["test", "train", "validation"]
+    assert by_hash(keys + keys[:3]).tolist() == [expected[k] for k in keys + keys[:3]]
+    assert sorted(by_hash(["a", "b", "c"])) == ["test", "train", "validation"]
     with pytest.raises(ValueError, match="2 different keys"):
-        divide(["a", "b", "a"])
+        by_hash(["a", "b", "a"])
 
 
 def load(folder, cache, **changes):

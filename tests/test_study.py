@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import runs
 
-from data_pipelines import arrays
+from data_pipelines import arrays, exported
 from data_pipelines.split import Split
 from ferjax import config
 from ferjax.attribution import inputs, matching, stages, study
@@ -57,7 +57,7 @@ def bars(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bars")
     sizes = {"train": 60, "select": 24, "test": 24}
     parts = [coded_split(n, seed, name) for seed, (name, n) in enumerate(sizes.items())]
-    arrays.export(arrays.Parts(*parts, "the set's select part"), folder / "set")
+    exported.write(arrays.Parts(*parts, "the set's select part"), folder / "set")
     runs.write_config(folder / "experiment.py", "")  # the folder is named on the command line alone
     words = ["attribute", "--workdir", str(folder / "w"), "--config", str(folder / "experiment.py")]
     words += ["--dir", str(folder / "set")]

@@ -12,7 +12,7 @@ import pytest
 import runs
 from sklearn import metrics as oracle
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, exported
 from ferjax import config, evaluate, report, results, tasks, train
 
 
@@ -153,7 +153,7 @@ def test_thresholds_are_of_the_selecting_part_alone(data_dir, trained, tmp_path)
     """A test part with other codes is scored at the same thresholds."""
     parts = arrays.load_parts(au_files.config(data_dir).data)
     other = dataclasses.replace(parts.test, aus=np.where(parts.test.aus < 0, 1, 5 * (parts.test.aus == 0)))
-    arrays.export(parts._replace(test=other), tmp_path)
+    exported.write(parts._replace(test=other), tmp_path)
     before = result(trained)["metrics"]
     evaluate.evaluate(str(trained), "test", "last", [f"data.dir={tmp_path}"])
     evaluate.evaluate(str(trained), "test", "last")

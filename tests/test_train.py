@@ -12,7 +12,7 @@ import optax
 import pytest
 import runs
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, exported
 from ferjax import evaluate, tasks, train
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
@@ -215,7 +215,7 @@ def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
     image = parts.test.image.copy()
     image[:3], image[3] = parts.train.image[:3], parts.select.image[0]
     test = dataclasses.replace(parts.test, image=image)
-    arrays.export(parts._replace(test=test, published="a division of theirs"), tmp_path / "set")
+    exported.write(parts._replace(test=test, published="a division of theirs"), tmp_path / "set")
     train.train(runs.tiny_config(str(tmp_path / "set")), str(tmp_path / "w"))
     whole, without = [json.loads(p.read_text()) for p in evaluate.evaluate(str(tmp_path / "w"), "test")]
     assert without["name"] == "test_without_duplicates"
@@ -275,7 +275,7 @@ def test_results_say_what_selected_and_refuse_other_data(data_dir, tmp_path):
 
     def evaluated(which="best", **changed):
         folder = tmp_path / f"set{len(list(tmp_path.iterdir()))}"
-        arrays.export(parts._replace(**changed), folder)
+        exported.write(parts._replace(**changed), folder)
         (path,) = evaluate.evaluate(str(tmp_path / "w"), "test", which, [f"data.dir={folder}"])
         return path.stem, json.loads(path.read_text())
 
@@ -298,7 +298,7 @@ def test_results_say_what_selected_and_refuse_other_data(data_dir, tmp_path):
 def test_a_set_without_labels_is_refused(data_dir, tmp_path):
     parts = arrays.load_parts(runs.tiny_config(data_dir).data)
     unknown = dataclasses.replace(parts.train, label=np.full(37, -1, np.int32))
-    arrays.export(parts._replace(train=unknown), tmp_path / "set")
+    exported.write(parts._replace(train=unknown), tmp_path / "set")
     with pytest.raises(BadInput, match="no image has a known label, so there is no emotion to learn"):
         train.train(runs.tiny_config(str(tmp_path / "set")), str(tmp_path / "w"))
 

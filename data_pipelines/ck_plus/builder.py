@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import ck_plus
-from data_pipelines.tfds_examples import examples
+from data_pipelines.tfds_examples import examples, info
 
 _CITATION = """
 @inproceedings{lucey2010extended,
@@ -60,23 +59,14 @@ class CkPlus(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size = self.options["image_size"]
-        return tfds.core.DatasetInfo(
-            builder=self,
+        return info(
+            self,
+            self.options["image_size"],
+            ck_plus.CLASSES,
+            ck_plus.AU_NAMES,
             description=_DESCRIPTION,
             citation=_CITATION,
             homepage="https://www.jeffcohn.net/resources/",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
-                    "label": np.int64,
-                    "aus": tfds.features.Tensor(shape=(len(ck_plus.AU_NAMES),), dtype=np.int8),
-                    "subject": tfds.features.Text(),
-                    "id": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(classes=list(ck_plus.CLASSES), au_names=list(ck_plus.AU_NAMES)),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:

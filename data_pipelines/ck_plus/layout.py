@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import BadInput, no_folder
+from data_pipelines import BadInput, disk, no_folder
 
 ROLES = {
     "images": ("cohn-kanade-images", "extended-cohn-kanade-images"),
@@ -27,7 +27,6 @@ PATTERNS = {
     "facs": re.compile(_STEM + r"_facs\.txt"),
     "landmarks": re.compile(_STEM + r"_landmarks\.txt"),
 }
-JUNK = (".ds_store", "thumbs.db", "desktop.ini", "__macosx")
 DEPTH = 3  # folders below the given one in which the parts of the set are looked for
 
 
@@ -84,7 +83,7 @@ def scan(folder: str) -> Tree:
         raise no_folder(folder, "cohn-kanade-images, Emotion, FACS and Landmarks")
     places = _places(top)
     if not places["images"]:
-        if any(re.fullmatch(r"(?i)S\d+", path.name) for path in _folders(top)):
+        if any(re.fullmatch(r"(?i)S\d+", path.name) for path in disk.folders(top)):
             raise BadInput(
                 f"{top}: holds the subjects themselves; name the folder above it, in which "
                 "cohn-kanade-images, Emotion and FACS lie side by side"
@@ -124,26 +123,13 @@ def scan(folder: str) -> Tree:
     )
 
 
-def junk(path: Path) -> bool:
-    """Whether a file or folder is what systems and archivers leave behind."""
-    return path.name.lower() in JUNK or path.name.startswith(".") or path.suffix.lower() == ".lnk"
-
-
-def _folders(place: Path) -> list[Path]:
-    """Subfolders that are not junk, sorted; none of a folder that may not be opened."""
-    try:
-        return [path for path in sorted(place.iterdir()) if path.is_dir() and not junk(path)]
-    except PermissionError:
-        return []
-
-
 def _places(top: Path) -> dict[str, list[Path]]:
     """Role -> the folders that play it, of the level on which the first is found."""
     places = {role: [] for role in ROLES}
     level = [top]
     for _ in range(DEPTH + 1):
         below, now = [], {role: [] for role in ROLES}
-        for path in (path for place in level for path in _folders(place)):
+        for path in (path for place in level for path in disk.folders(place)):
             role = next((role for role, words in ROLES.items() if path.name.lower() in words), None)
             if role:
                 now[role].append(path)
@@ -157,13 +143,13 @@ def _places(top: Path) -> dict[str, list[Path]]:
 def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """(file, is it junk) of a folder and all below it."""
     for place, folders, names in os.walk(folder):
-        bad = [name for name in folders if junk(Path(name))]
+        bad = [name for name in folders if disk.junk(name)]
         for name in bad:
             folders.remove(name)
             for inner, _, more in os.walk(Path(place, name)):
                 yield from ((Path(inner, file), True) for file in more)
         for name in names:
-            yield Path(place, name), junk(Path(name))
+            yield Path(place, name), disk.junk(name)
 
 
 def _files(role: str, folders: list[Path]) -> tuple[dict, int, list[Path]]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from data_pipelines import BadInput, faces, labels
 from data_pipelines.ck_plus import layout, tables
-from data_pipelines.fer2013.tables import progress
+from data_pipelines.disk import progress
 
 CLASSES = labels.EMOTIONS
 PREFIX = "ckplus-"  # of a subject's name, so that it is no other set's

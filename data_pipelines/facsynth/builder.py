@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import facsynth
-from data_pipelines.tfds_examples import examples
+from data_pipelines.tfds_examples import examples, info
 
 _DESCRIPTION = """
 Grey pictures of faces that do not exist, drawn by a differentiable renderer from FACS action units, which are
@@ -60,26 +60,15 @@ class Facsynth(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size, u = self.builder_config.image_size, len(facsynth.AU_NAMES)
-        return tfds.core.DatasetInfo(
-            builder=self,
+        c, u = self.builder_config, len(facsynth.AU_NAMES)
+        return info(
+            self,
+            c.image_size,
+            facsynth.CLASSES,
+            facsynth.AU_NAMES,
+            more={"au_intensity": tfds.features.Tensor(shape=(u, 2), dtype=np.float32)},
+            metadata=c.options(),
             description=_DESCRIPTION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
-                    "label": np.int64,
-                    "aus": tfds.features.Tensor(shape=(u,), dtype=np.int8),
-                    "au_intensity": tfds.features.Tensor(shape=(u, 2), dtype=np.float32),
-                    "subject": tfds.features.Text(),
-                    "id": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(
-                classes=list(facsynth.CLASSES),
-                au_names=list(facsynth.AU_NAMES),
-                **self.builder_config.options(),
-            ),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:

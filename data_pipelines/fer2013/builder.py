@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import fer2013
-from data_pipelines.tfds_examples import examples
+from data_pipelines.tfds_examples import examples, info
 
 _CITATION = """
 @inproceedings{goodfellow2013challenges,
@@ -59,24 +58,14 @@ class Fer2013(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return tfds.core.DatasetInfo(
-            builder=self,
+        return info(
+            self,
+            48,
+            fer2013.classes(self.options),
+            fer2013.AU_NAMES,
             description=_DESCRIPTION,
             citation=_CITATION,
             homepage="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(48, 48, 1), encoding_format="png"),
-                    "label": np.int64,
-                    "aus": tfds.features.Tensor(shape=(len(fer2013.AU_NAMES),), dtype=np.int8),
-                    "subject": tfds.features.Text(),
-                    "id": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(
-                classes=list(fer2013.classes(self.options)), au_names=list(fer2013.AU_NAMES)
-            ),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:

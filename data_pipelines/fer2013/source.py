@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import BadInput, faces, labels, no_folder
-from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, progress, read_csv, read_votes
+from data_pipelines.disk import folders, junk, progress
+from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, read_csv, read_votes
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,6 @@ FOLDERS = {
     "private_test": ("privatetest", "private_test"),
 }
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm")
-JUNK = (".ds_store", "thumbs.db", "desktop.ini", "__macosx")
 
 # Images per class, in the order of FER2013_CODES. Goodfellow et al. 2013 give the totals 28,709, 3,589 and
 # 3,589; the classes are counts of the published fer2013.csv.
@@ -119,7 +119,7 @@ def find(folder: str) -> tuple[str, Path]:
         for place in level:
             if _role_folders(place).get("train"):
                 return "folders", place
-        level = [path for place in level for path in _folders(place)]
+        level = [path for place in level for path in folders(place)]
     raise BadInput(
         f"{top}: no FER2013 in any known form; expected fer2013.csv, icml_face_data.csv, or "
         "train/<class>/*.jpg and test/<class>/*.jpg"
@@ -163,19 +163,10 @@ def count_findings(splits: Mapping, label_set: str = "fer2013") -> list[str]:
 # Folders of images.
 
 
-def _folders(place: Path) -> list[Path]:
-    """Subfolders that are not junk, sorted."""
-    return [path for path in sorted(place.iterdir()) if path.is_dir() and not _junk(path)]
-
-
-def _junk(path: Path) -> bool:
-    return path.name.lower() in JUNK or path.name.startswith(".") or path.suffix.lower() == ".lnk"
-
-
 def _role_folders(place: Path) -> dict[str, Path]:
     """ "train", "validation", "test", "private_test" -> the subfolder that plays it."""
     roles = {}
-    for path in _folders(place):
+    for path in folders(place):
         for role, words in FOLDERS.items():
             if path.name.lower() in words:
                 if role in roles:
@@ -187,7 +178,7 @@ def _role_folders(place: Path) -> dict[str, Path]:
 def _undouble(folder: Path) -> Path:
     """Goes down through folders that hold nothing but one of the same name."""
     while True:
-        inner = [path for path in folder.iterdir() if not _junk(path)]
+        inner = [path for path in folder.iterdir() if not junk(path.name)]
         if len(inner) != 1 or not inner[0].is_dir() or inner[0].name.lower() != folder.name.lower():
             return folder
         folder = inner[0]
@@ -200,14 +191,14 @@ def _read_folders(top: Path, place: Path) -> tuple[np.ndarray, ...]:
     published["test"] = "private_test" if "validation" in roles else "public_test"
     files, label, part, guessed, numbered = [], [], [], 0, False
     for role, folder in roles.items():
-        classes = _folders(folder)
+        classes = folders(folder)
         if not classes:
             raise BadInput(f"{folder}: no class folders; expected angry, disgust, fear, ... or 0 to 6")
         for class_folder in classes:
             name = class_folder.name.strip()
             numbered |= name.isdecimal()
             code = _class_code(class_folder)
-            inside = [path for path in _undouble(class_folder).iterdir() if not _junk(path)]
+            inside = [path for path in _undouble(class_folder).iterdir() if not junk(path.name)]
             images = sorted(path for path in inside if path.suffix.lower() in IMAGES)
             if not images:
                 raise BadInput(f"{class_folder}: an empty class folder; unpack the archive again")

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import BadInput, labels
+from data_pipelines.disk import progress
 
 SIDE = 48  # pixels
 USAGES = {"Training": "train", "PublicTest": "public_test", "PrivateTest": "private_test"}
@@ -117,12 +118,3 @@ def read_votes(csv_path: Path, part: np.ndarray) -> np.ndarray:
             raise BadInput(f"{path} row {row}: a vote is not a whole number: {','.join(fields)[:60]}")
         votes.append([int(field) for field in fields])
     return ferplus_majority(np.array(votes))
-
-
-def progress(items, what: str, total: int):
-    """The items, with a progress bar where someone watches and tqdm is there."""
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        return items
-    return tqdm(items, desc=f"reading {what}", total=total, unit="images", disable=None, leave=False, delay=2)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_pipelines import BadInput, labels, pictures
+from data_pipelines.divide import by_hash
 from data_pipelines.manifest.table import Table, codes
-from data_pipelines.split import Split, divide, hash_rows, split_tenth
+from data_pipelines.split import Split, hash_rows, split_tenth
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _parts(table: Table, rows, image: np.ndarray) -> np.ndarray:
         known = f"subject {row.subject}" if row.subject else f"clip {row.clip}" if row.clip else ""
         keys.append(known or digest.decode())
     try:
-        return divide(keys)
+        return by_hash(keys)
     except ValueError:
         what = "subjects" if rows[0].subject else "different pictures"
         raise BadInput(

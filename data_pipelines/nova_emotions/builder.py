@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
 import tensorflow_datasets as tfds
 
 from data_pipelines import nova_emotions
-from data_pipelines.tfds_examples import examples
+from data_pipelines.tfds_examples import examples, info
 
 _CITATION = """
 @inproceedings{mourao2013competitive,
@@ -44,25 +43,9 @@ class NovaEmotions(tfds.core.GeneratorBasedBuilder):
         super().__init__(**kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        size, units = self.options["image_size"], nova_emotions.au_names(self.options)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            features=tfds.features.FeaturesDict(
-                {
-                    "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
-                    "label": np.int64,
-                    "aus": tfds.features.Tensor(shape=(len(units),), dtype=np.int8),
-                    "subject": tfds.features.Text(),
-                    "id": tfds.features.Text(),
-                }
-            ),
-            supervised_keys=("image", "label"),
-            metadata=tfds.core.MetadataDict(
-                classes=list(nova_emotions.classes(self.options)), au_names=list(units)
-            ),
-        )
+        o = self.options
+        units, classes = nova_emotions.au_names(o), nova_emotions.classes(o)
+        return info(self, o["image_size"], classes, units, description=_DESCRIPTION, citation=_CITATION)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         del dl_manager

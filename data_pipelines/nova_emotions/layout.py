@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_pipelines import BadInput, labels, no_folder, pictures
+from data_pipelines import BadInput, disk, labels, no_folder, pictures
 from data_pipelines.manifest import table
 
 DEPTH = 3  # folders below the given one in which the set is looked for
@@ -30,21 +30,13 @@ def scan(place: str) -> table.Table:
             if (folder / table.NAME).is_file():
                 return table.read(folder / table.NAME)
         for folder in level:
-            if any(_emotion(path) for path in _folders(folder)):
+            if any(_emotion(path) for path in disk.folders(folder)):
                 return _of_folders(top, folder)
-        level = [path for folder in level for path in _folders(folder)]
+        level = [path for folder in level for path in disk.folders(folder)]
     raise BadInput(
         f"{top}: no NovaEmotions here or up to {DEPTH} folders below; expected folders named by emotions "
         f"(anger, happiness, ...) with pictures, or {table.NAME}"
     )
-
-
-def _folders(place: Path) -> list[Path]:
-    """Subfolders that are not junk, sorted; none of a folder that may not be opened."""
-    try:
-        return [path for path in sorted(place.iterdir()) if path.is_dir() and not pictures.junk(path.name)]
-    except PermissionError:
-        return []
 
 
 def _emotion(folder: Path) -> str:
@@ -58,7 +50,7 @@ def _emotion(folder: Path) -> str:
 def _of_folders(top: Path, place: Path) -> table.Table:
     """A row for each picture; what is not named by an emotion goes to `unknown`."""
     rows, unknown = [], []
-    for folder in _folders(place):
+    for folder in disk.folders(place):
         found, other = pictures.below(folder)
         emotion = _emotion(folder)
         if not emotion:

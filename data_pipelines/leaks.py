@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from data_pipelines import BadInput
-from data_pipelines.split import Split, hash_rows
+from data_pipelines.split import Parts, Split, hash_rows
 
 SHOWN = 4  # of the ids in an error
 
@@ -55,3 +57,27 @@ def refuse_pair(a: Split, one: str, b: Split, other: str) -> None:
             f"must not have been trained or selected on: {mend}; or name in data.published the division that "
             "others made and report on"
         )
+
+
+def refuse_learned(learned: Parts, of: Parts, reported: Split) -> None:
+    """Refuses to report what a network from elsewhere was trained or selected on.
+
+    A shared image is let through where either division is a published one: the figures then come with and
+    without it. A shared person never is.
+
+    Args:
+      learned: what the network was trained and selected on.
+      of: the parts that `reported` is one of.
+      reported: what is to be reported.
+    Raises:
+      BadInput: naming the people or images on both sides.
+    """
+    for words, side in (("trained on", learned.train), ("selected on", learned.select)):
+        if not (learned.published or of.published) or shared_subjects(side, reported):
+            refuse_pair(side, words, reported, "to be reported")
+
+
+def seen(split: Split, *before: Split) -> np.ndarray:
+    """bool [n]: images of a split that also stand, pixel for pixel, in a part used before it."""
+    known = [hash_rows(other.image) for other in before]
+    return np.isin(hash_rows(split.image), np.concatenate(known) if known else [])

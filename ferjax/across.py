@@ -19,7 +19,7 @@ from ferjax.parallel import Devices
 
 
 def across(
-    workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0
+    workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0, name: str = ""
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
@@ -32,14 +32,17 @@ def across(
       split: train, select or test of that set.
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
+      name: of the result; "" for <split>_on_<set>.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
       learned from, another without these.
     Raises:
       BadInput: no training there, fewer than two emotions in common, or an image or subject of the part was
-        trained or selected on, unless either set's division is a published one.
+        trained or selected on, see `leaks.refuse_learned`.
     """
     keep_freed_memory()
+    if split not in ("train", "select", "test"):
+        raise BadInput(f"--split {split} is unknown; there are train, select and test")
     started, workdir = time.monotonic(), pathlib.Path(workdir)
     saved = results.read_workdir(workdir)
     if not saved.get("config"):
@@ -51,38 +54,24 @@ def across(
     data = ConfigDict(data.to_dict())
     data.image_size = learned.train.image.shape[1]
     parts = arrays.load_parts(data, (split,))
-    if split not in ("train", "select", "test"):
-        raise BadInput(f"--split {split} is unknown; there are train, select and test")
     part = getattr(parts, split)
-    sides = {"trained on": learned.train, "selected on": learned.select}
-    published = learned.published or parts.published
-    if not published:
-        for words, side in sides.items():
-            leaks.refuse_pair(side, words, part, "to be reported")
-    for words, side in sides.items():  # a person on both sides is never a matter of duplicates
-        both = leaks.shared_subjects(side, part)
-        if both:
-            raise BadInput(
-                f"{part.name} shares subjects with what was {words}: {', '.join(both[: leaks.SHOWN])}"
-            )
+    leaks.refuse_learned(learned, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
     model = fer_cnn.build(c.model, len(learned.train.classes))
     params, step = evaluate.load_weights(workdir, which, model, part.image.shape[1:])
     views = views or c.evaluate.views
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
     scored, probability, note = on_common(part, probability, learned.train.classes)
-    seen = {
-        p for _, p in leaks.shared_images(learned.train, scored) + leaks.shared_images(learned.select, scored)
-    }
-    fresh = np.array([name not in seen for name in scored.id.tolist()])
-    name = f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
+    fresh = ~leaks.seen(scored, learned.train, learned.select)
+    name = name or f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
     jobs = [(name, scored, probability, [note])]
-    if seen:
+    known = int((~fresh).sum())
+    if known:
         jobs[0][3].append(
-            f"{len(seen)} of these images are also, pixel for pixel, in a part trained or selected on"
+            f"{known} of these images are also, pixel for pixel, in a part trained or selected on"
         )
         if fresh.any():
-            told = [note, f"{len(seen)} images are left out that are also in a part trained or selected on"]
+            told = [note, f"{known} images are left out that are also in a part trained or selected on"]
             jobs.append((f"{name}_without_duplicates", scored.take(fresh), probability[fresh], told))
     paths = []
     for name, rows, p, notes in jobs:

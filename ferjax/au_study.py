@@ -6,6 +6,7 @@ itself. Subjects of the test part are unseen by all of them; thresholds are chos
 """
 
 import dataclasses
+import os
 import pathlib
 
 import jax
@@ -18,9 +19,9 @@ from data_pipelines.split import Split
 from ferjax import au_metrics, budget, detectors, evaluate, files, metrics, tasks, train
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
-from ferjax.cross_dataset import facts, not_on_disk, remarks
 from ferjax.models import fer_cnn
 from ferjax.protocols import Cell, folder_of
+from ferjax.studies import facts, kept, not_on_disk, remarks
 
 BACKBONES = {
     "emotion": "trained on emotions",
@@ -108,10 +109,10 @@ class Study:
                 continue
             parts = arrays.load_parts(one.source.data)
             emotion = arrays.load_parts(self._emotion_data(name))
-            for words, side in (("trained on", emotion.train), ("selected on", emotion.select)):
-                leaks.refuse_pair(side, words, parts.test, "to be reported")
+            leaks.refuse_learned(emotion, parts, parts.test)
             task = tasks.of(one.source, parts.train)
-            self.sets[name] = Coded(one.title, parts, emotion, task, remarks(one.source.data, parts))
+            told = (*remarks(one.source.data), f"selected on {parts.selection}")
+            self.sets[name] = Coded(one.title, parts, emotion, task, told)
         if not self.sets:
             raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
 
@@ -171,7 +172,7 @@ class Study:
             if status:
                 return None, status
             paths = evaluate.evaluate(folder / "run", "test")
-            found = {"results": [str(p) for p in paths]}
+            found = kept(paths, self.workdir)
             if kind == "aus":
                 network = self.network(name, kind, seed)
                 at = {
@@ -234,14 +235,17 @@ class Study:
         scores = au_metrics.detection(
             s.task.present(test), told["test"], s.task.names, threshold, test.subject, 0
         )
-        return {"scores": str(folder / "test.npz"), **{k: scores.metrics[k].value for k in MEANS}}
+        return {
+            "scores": os.path.relpath(folder / "test.npz", self.workdir),
+            **{k: scores.metrics[k].value for k in MEANS},
+        }
 
     def pooled(self, name: str, found: list[dict]) -> metrics.Scores:
         """A row's figures over its seeds, intervals over subjects."""
         s = self.sets[name]
         kept = []
         for f in found:
-            with np.load(f["scores"], allow_pickle=False) as file:
+            with np.load(self.workdir / f["scores"], allow_pickle=False) as file:
                 kept.append((file["score"], file["threshold"]))
         score, threshold = (np.stack(column) for column in zip(*kept, strict=True))
         test = s.parts.test

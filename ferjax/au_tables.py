@@ -8,6 +8,7 @@ import numpy as np
 from ferjax import config as config_lib
 from ferjax import files, protocols, results
 from ferjax.au_study import BACKBONES, HEADS, MEANS, Study
+from ferjax.studies import span, table
 
 TITLES = {"f1": "mean F1", "auc": "mean AUC", "average_precision": "mean AP"}
 
@@ -51,24 +52,18 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     files.write(out / "table.md", (text + "\n").encode())
     files.write(out / "table.csv", files.csv_bytes([head, *rows]))
     files.write(out / "units.csv", files.csv_bytes([heads, *units]))
-    said = {
-        "schema": "ferjax/study/1",
-        "name": study.c.name,
-        "kind": "au_detection",
-        "created": results.now(),
-        "git_revision": results.git_revision(),
-        "versions": results.versions(),
-        "legend": legend,
-        "remarks": remarks,
-        "gaps": list(study.gaps.values()),
-        "matrices": [],
-        "tables": [
+    results.write_study(
+        study.workdir,
+        study.c.name,
+        legend,
+        [
             {"title": "Features and heads", "head": head, "rows": rows},
             {"title": "Units", "head": heads, "rows": units},
         ],
-        "cells": protocols.kept(study.workdir),
-    }
-    files.write(study.workdir / "study.json", files.json_bytes(files.plain(said)))
+        remarks=remarks,
+        gaps=list(study.gaps.values()),
+        cells=protocols.kept(study.workdir),
+    )
     return out
 
 
@@ -85,12 +80,6 @@ def _row(s, kind: str, head: str, scores, found, icc) -> list[str]:
     cells = [span(scores.metrics[m]) for m in MEANS]
     each = " ".join(f"{f['auc']:.3f}" for f in found)
     return [s.title, BACKBONES[kind], HEADS[head], *cells, "" if icc is None else f"{icc:.3f}", each]
-
-
-def span(e) -> str:
-    """ "0.712 [0.690, 0.733]"."""
-    text = f"{e.value:.3f}"
-    return text + (f" [{e.low:.3f}, {e.high:.3f}]" if np.isfinite(e.low) and np.isfinite(e.high) else "")
 
 
 def _icc(study: Study, done, name: str, kind: str) -> float | None:
@@ -129,8 +118,3 @@ def _result(study: Study, name: str, kind: str, head: str, scores) -> None:
             *study.sets[name].task.notes(),
         ],
     )
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])

@@ -8,13 +8,13 @@ run; `cross_tables` writes what came out.
 import dataclasses
 import pathlib
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, labels, leaks
-from ferjax import across, budget, evaluate, metrics, protocols, train
+from ferjax import across, budget, evaluate, protocols, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
+from ferjax.studies import facts, kept, not_on_disk, remarks
 
 MODES = {
     "as_is": "as it is",
@@ -97,6 +97,16 @@ class Study:
         met = labels.meet(*(parts.train.classes for parts in found.values()))
         self.classes = tuple(word.strip() for word in c.classes.split(",") if word.strip()) or met
         self.sets = {name: self._known(name) for name in found}
+        for a in self.sets.values():
+            for b in self.sets.values():
+                if a is not b:
+                    leaks.refuse_learned(a.parts, b.parts, b.parts.test)
+
+    def about(self) -> str:
+        """A line on what is compared."""
+        sizes = {n: [len(getattr(k.parts, p)) for p in k.hashes] for n, k in self.sets.items()}
+        told = "; ".join(f"{n} {a:,} train, {b:,} select, {t:,} test" for n, (a, b, t) in sizes.items())
+        return f"{self.c.name}: {told}; emotions: {', '.join(self.classes)}; {self.c.seeds} seeds"
 
     def _parts(self, data: ConfigDict, classes: tuple[str, ...] = ()) -> arrays.Parts:
         data = ConfigDict(data.to_dict())
@@ -107,7 +117,8 @@ class Study:
         one = self.c.sets[name]
         parts = self._parts(one.source.data, self.classes)
         hashes = {part: getattr(parts, part).hash for part in ("train", "select", "test")}
-        return Known(name, one.title, parts, hashes, remarks(one.source.data, parts))
+        told = (*remarks(one.source.data), f"selected on {parts.selection}")
+        return Known(name, one.title, parts, hashes, told)
 
     def config(self, name: str, kind: str, seed: int, start: pathlib.Path | None = None) -> ConfigDict:
         """The config of one training."""
@@ -117,11 +128,9 @@ class Study:
             c.data = ConfigDict(one.source.data.to_dict())
             c.data.map, c.data.classes, c.seed = self.c.map, ",".join(self.classes), c.seed + seed
             c.name = f"{self.c.name}: {kind} {name}, seed {seed}"
-            if start:
-                c.transfer.workdir = str(start)
-                c.transfer.take = c.transfer.take or "block*"
-                if kind == "head":
-                    c.transfer.freeze = c.transfer.freeze or "block*"
+            c.transfer.workdir = str(start or "")
+            if kind == "head":
+                c.transfer.freeze = c.transfer.freeze or "block*"
         return c.lock()
 
     def cells(self, speed: dict[tuple[str, str], dict[str, float]] | None = None) -> list[Cell]:
@@ -156,11 +165,7 @@ class Study:
             status = train.train(c, str(folder / "run"))
             if status:
                 return None, status
-            if need:
-                source = self.sets[need.split("/")[1]]
-                refuse_leak(source, known)
-            paths = evaluate.evaluate(folder / "run", "test")
-            return found(paths), 0
+            return kept(evaluate.evaluate(folder / "run", "test"), self.workdir), 0
 
         seconds = budget.training(c, known.parts, speed[name, kind]) if speed else 0.0
         return Cell(cell, about, run, (need,) if need else (), seconds)
@@ -174,7 +179,7 @@ class Study:
 
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             del folder
-            return found(across.across(source, data)), 0
+            return kept(across.across(source, data, name=f"test_on_{b}"), self.workdir), 0
 
         n = len(self.sets[b].parts.test) * self.config(a, "source", seed).evaluate.views
         seconds = n / speed[a, "source"]["infer"] + budget.START if speed else 0.0
@@ -187,103 +192,10 @@ class Study:
             for kind in ("source", "head", "fine"):
                 if kind != "source" and kind not in self.c.modes:
                     continue
-                c = self.config(name, kind, 0, pathlib.Path("x") if kind != "source" else None)
-                c = config_lib.from_json({**config_lib.to_json(c), "transfer": _frozen_only(c)})
+                c = self.config(name, kind, 0)
                 model = (known.parts.train.image.shape[1:], c.input.batch_size, str(c.model), str(c.augment))
                 key = (*model, c.transfer.freeze)
                 if key not in measured:
                     measured[key] = budget.speeds(c, known.parts.train)
                 out[name, kind] = measured[key]
         return out
-
-
-def facts(c: ConfigDict) -> dict:
-    """What of a training's config decides what it learns: keys that differ from their defaults.
-
-    Where files lie is not of it (hashes say what was read), nor what it is called.
-    """
-    plain = config_lib.flatten(config_lib.default())
-    free = (*config_lib.FREE_ON_RESUME, "transfer.workdir")
-    return {
-        key: value
-        for key, value in config_lib.flatten(config_lib.to_json(c)).items()
-        if key not in free
-        and not key.startswith(("checkpoint.", "attribute.", "parallel."))
-        and value != plain_value(plain.get(key))
-    }
-
-
-def plain_value(value):
-    """As JSON gives it back."""
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _frozen_only(c: ConfigDict) -> dict:
-    """The transfer settings that decide a step's speed, without a workdir to read."""
-    plain = config_lib.to_json(config_lib.default())["transfer"]
-    return {**plain, "freeze": c.transfer.freeze, "rates": c.transfer.rates, "unfreeze": c.transfer.unfreeze}
-
-
-def not_on_disk(data: ConfigDict) -> str:
-    """Why a set leaves a gap; "" where it is there, or was not to be read from files."""
-    module = None if data.name == "npz" else arrays.data_set({"name": data.name})[0]
-    if module is not None and "dir" not in module.OPTIONS:
-        return ""
-    if not data.dir:
-        return f"{data.name}: no folder was named (--dir {data.name}=FOLDER)"
-    if not pathlib.Path(data.dir).expanduser().exists():
-        return f"{data.name}: {data.dir} is not there"
-    return ""
-
-
-def remarks(data: ConfigDict, parts: arrays.Parts) -> tuple[str, ...]:
-    """What keeps figures on this copy of a set from being comparable with published ones, a line each."""
-    out = []
-    module = None if data.name == "npz" else arrays.data_set({"name": data.name})[0]
-    if module is not None and hasattr(module, "check"):
-        rows = module.check(str(pathlib.Path(data.dir).expanduser()))
-        off = [f"{what} {n:,} for {known:,}" for what, n, known in rows if known not in (None, n)]
-        if off:
-            out.append(
-                f"not the set as published: {', '.join(off[:3])}" + (" and more" if len(off) > 3 else "")
-            )
-    if module is not None and "dir" not in module.OPTIONS:
-        out.append("drawn faces; no paper reports on them")
-    if data.limit:
-        out.append(f"at most {data.limit:,} images of each part")
-    out.append(f"selected on {parts.selection}")
-    return tuple(out)
-
-
-def refuse_leak(source: Known, target: Known) -> None:
-    """What is reported must not have been seen by the network that was taken along; see `leaks`."""
-    published = source.parts.published or target.parts.published
-    for words, side in (
-        ("trained on before", source.parts.train),
-        ("selected on before", source.parts.select),
-    ):
-        if published and not leaks.shared_subjects(side, target.parts.test):
-            continue
-        leaks.refuse_pair(side, words, target.parts.test, "to be reported")
-
-
-def found(paths) -> dict:
-    """What a cell keeps of its results: their files."""
-    return {"results": [str(p) for p in paths], "predictions": str(predictions_beside(paths[0]))}
-
-
-def predictions_beside(path) -> pathlib.Path:
-    """The _predictions.csv of a result."""
-    path = pathlib.Path(path)
-    return path.with_name(f"{path.stem}_predictions.csv")
-
-
-def pooled(files, classes, bootstrap: int, seed: int = 0) -> metrics.Scores:
-    """Scores over seeds: predictions of all networks pooled, resampled by subject, or by image without one.
-
-    All of a subject's (or image's) predictions by all networks move together.
-    """
-    parts = [across.read_predictions(pathlib.Path(f), classes) for f in files]
-    ids, subject, label, p = (np.concatenate(column) for column in zip(*parts, strict=True))
-    groups = np.where(subject == "", np.char.add("image ", ids), subject) if len(parts) > 1 else subject
-    return metrics.classification(label, p, classes, groups, bootstrap, seed)

@@ -8,9 +8,9 @@ import numpy as np
 
 from ferjax import config as config_lib
 from ferjax import files, protocols, results
-from ferjax.cross_dataset import MODES, Study, pooled
+from ferjax.cross_dataset import MODES, Study
+from ferjax.studies import kept_predictions, kept_results, pooled, table
 
-SCHEMA = "ferjax/study/1"
 COLUMNS = (
     "mode",
     "trained on",
@@ -52,22 +52,18 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     files.write(out / "table.csv", files.csv_bytes([COLUMNS, *([row[c] for c in COLUMNS] for row in rows)]))
     files.write(out / "table.md", text.encode())
     files.write(out / "heatmap.png", heat_map(study, rows))
-    files.write(study.workdir / "study.json", files.json_bytes(files.plain(_summary(study, rows))))
+    _page(study, rows)
     return out
 
 
 def _row(study: Study, mode: str, a: str, b: str, found: list[Mapping]) -> dict:
     """One cell of the matrix, over its seeds."""
     known = study.sets[b]
-    scores = pooled([f["predictions"] for f in found], study.classes, study.c.bootstrap)
-    if not known.parts.test.subjects:  # images stood in for subjects, so that seeds of one move together
-        scores.interval["over"] = "image"
-    each = [results.read_result(f["results"][0]) for f in found]
-    fresh = [
-        results.read_result(f["results"][1])["metrics"]["accuracy"]["value"]
-        for f in found
-        if f["results"][1:]
-    ]
+    predictions = [kept_predictions(study.workdir, f) for f in found]
+    scores = pooled(predictions, study.classes, study.c.bootstrap)
+    every = [kept_results(study.workdir, f) for f in found]
+    each = [r[0] for r in every]
+    fresh = [r[1]["metrics"]["accuracy"]["value"] for r in every if r[1:]]
     notes = [f"Predictions of {len(found)} networks (seeds) pooled.", *each[0]["notes"]]
     if fresh:
         notes.append(
@@ -126,11 +122,9 @@ def markdown(study: Study, rows: list[dict]) -> str:
     names = list(study.sets)
     for mode in study.c.modes:
         out.append(f"\n## {MODES[mode]}\n")
-        out.append("| trained on | " + " | ".join(study.sets[b].title for b in names) + " |")
-        out.append("| --- |" + " --- |" * len(names))
-        for a in names:
-            cells = [cell_text(_at(rows, mode, a, b)) for b in names]
-            out.append(f"| {study.sets[a].title} | " + " | ".join(cells) + " |")
+        head = ["trained on", *(study.sets[b].title for b in names)]
+        body = [[study.sets[a].title, *(cell_text(_at(rows, mode, a, b)) for b in names)] for a in names]
+        out.append(table(head, body))
     out.append("\n" + legend(study))
     for name, known in study.sets.items():
         out.append(f"- {known.title} ({name}): {'; '.join(known.remarks)}.")
@@ -156,57 +150,43 @@ def cell_text(row: Mapping) -> str:
     return text + (f" (paper {100 * row['paper']:.1f})" if row["paper"] is not None else "")
 
 
-def terminal(study: Study, folder: pathlib.Path) -> str:
-    """The table for the terminal."""
-    return (folder / "table.md").read_text("utf-8") + f"\nin {folder}"
-
-
 def _at(rows, mode, a, b) -> dict:
     return next(r for r in rows if (r["mode"], r["trained on"], r["tested on"]) == (mode, a, b))
 
 
-def _summary(study: Study, rows: list[dict]) -> dict:
-    """study.json: what the report draws."""
+def _page(study: Study, rows: list[dict]) -> None:
+    """What the report draws."""
     names = list(study.sets)
-    return {
-        "schema": SCHEMA,
-        "name": study.c.name,
-        "kind": "cross_dataset",
-        "created": results.now(),
-        "git_revision": results.git_revision(),
-        "versions": results.versions(),
-        "legend": legend(study),
-        "remarks": [f"{k.title}: {'; '.join(k.remarks)}." for k in study.sets.values()],
-        "gaps": list(study.gaps.values()),
-        "matrices": [
+
+    def cell(mode, a, b):
+        row = _at(rows, mode, a, b)
+        return {k: row[k] for k in ("accuracy", "low", "high", "paper")} | {"why": row[COLUMNS[-1]]}
+
+    results.write_study(
+        study.workdir,
+        study.c.name,
+        legend(study),
+        [
+            {
+                "title": "All cells",
+                "head": list(COLUMNS),
+                "rows": [[_shown(r[c]) for c in COLUMNS] for r in rows],
+            }
+        ],
+        matrices=[
             {
                 "title": MODES[mode],
                 "rows": [study.sets[a].title for a in names],
                 "columns": [study.sets[b].title for b in names],
                 "corner": "trained on / tested on",
-                "cells": [
-                    [
-                        {k: _at(rows, mode, a, b)[k] for k in ("accuracy", "low", "high", "paper")}
-                        | {
-                            "result": f"{mode}_{a}_on_{b}",
-                            "why": _at(rows, mode, a, b)["not comparable because"],
-                        }
-                        for b in names
-                    ]
-                    for a in names
-                ],
+                "cells": [[cell(mode, a, b) for b in names] for a in names],
             }
             for mode in study.c.modes
         ],
-        "tables": [
-            {
-                "title": "All cells",
-                "head": list(COLUMNS),
-                "rows": [[_shown(row[c]) for c in COLUMNS] for row in rows],
-            }
-        ],
-        "cells": {k: v for k, v in protocols.kept(study.workdir).items()},
-    }
+        remarks=[f"{k.title}: {'; '.join(k.remarks)}." for k in study.sets.values()],
+        gaps=list(study.gaps.values()),
+        cells=protocols.kept(study.workdir),
+    )
 
 
 def _shown(value) -> str:

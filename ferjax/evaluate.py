@@ -8,8 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input
-from data_pipelines.split import hash_rows
+from data_pipelines import BadInput, arrays, input, leaks
 from ferjax import au_metrics, checkpoint, files, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
@@ -241,8 +240,7 @@ def _same_data(workdir, begun: dict, now: dict, split: str) -> list[str]:
 def seen_before(parts: arrays.Parts, part: str) -> np.ndarray:
     """bool [n]: images of select or test that also stand, pixel for pixel, in a part used before it."""
     before = {"train": [], "select": [parts.train], "test": [parts.train, parts.select]}[part]
-    known = [hash_rows(split.image) for split in before]
-    return np.isin(hash_rows(getattr(parts, part).image), np.concatenate(known) if known else [])
+    return leaks.seen(getattr(parts, part), *before)
 
 
 def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:

@@ -6,14 +6,13 @@ the selection is nested. Predictions are pooled over folds (and seeds) before an
 
 import pathlib
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays
 from ferjax import budget, evaluate, files, protocols, results, train
 from ferjax import config as config_lib
-from ferjax.cross_dataset import facts, found, pooled, remarks
 from ferjax.protocols import Cell
+from ferjax.studies import facts, kept, kept_predictions, kept_results, pooled, remarks, span, table
 
 
 def default() -> ConfigDict:
@@ -80,77 +79,57 @@ class Study:
             status = train.train(c, str(folder / "run"))
             if status:
                 return None, status
-            return found(evaluate.evaluate(folder / "run", "test")), 0
+            return kept(evaluate.evaluate(folder / "run", "test"), self.workdir), 0
 
         seconds = budget.training(c, parts, speed) if speed else 0.0
         return Cell(f"fold{fold}/seed{seed}", {"config": facts(c), "data": hashes}, run, (), seconds)
 
-    def write(self, done) -> pathlib.Path:
-        """Pools all predictions: W/results/kfold.json, W/kfold/table.md, table.csv and W/study.json."""
-        classes = self.parts[0].train.classes
-        scores = pooled([f["predictions"] for f in done.values()], classes, self.c.bootstrap)
-        if not self.parts[0].test.subjects:
-            scores.interval["over"] = "image"
-        each = {name: results.read_result(f["results"][0]) for name, f in done.items()}
-        one = next(iter(each.values()))
-        hashes = [p.test.hash for p in self.parts]
-        notes = [
-            f"Predictions of {self.c.folds} folds and {self.c.seeds} seeds pooled; no subject is in two.",
-            f"Splits of the folds: {', '.join(h[:12] for h in hashes)}.",
-            *remarks(self.source.data, self.parts[0])[:-1],
-        ]
-        results.write_result(
-            self.workdir,
-            "kfold",
-            scores,
-            split=f"{self.name}, {self.c.folds} folds",
-            split_hash=" ".join(hashes),
-            config=config_lib.to_json(self.source),
-            selected_on=f"{self.source.train.select_by} on the fold after the one reported",
-            checkpoint_step=None,
-            seed=self.source.seed,
-            wall_time_s=None,
-            device=one["device"],
-            views=one["views"],
-            notes=notes,
-        )
-        head = ["cell", "accuracy", "uf1", "uar", "images"]
-        rows = [_row("all, pooled", scores.metrics)]
-        rows += [
-            [
-                name,
-                *(f"{r['metrics'][m]['value']:.4f}" for m in head[1:4]),
-                str(r["metrics"]["accuracy"]["n"]),
-            ]
-            for name, r in each.items()
-        ]
-        out = self.workdir / "kfold"
-        bars = ["---"] * len(head)
-        text = "\n".join("| " + " | ".join(row) + " |" for row in [head, bars, *rows])
-        legend = f"{notes[0]} 95 % intervals over {scores.interval['units']} {scores.interval['over']}s."
-        files.write(out / "table.md", f"# {self.c.name}\n\n{legend}\n\n{text}\n".encode())
-        files.write(out / "table.csv", files.csv_bytes([head, *rows]))
-        said = {
-            "schema": "ferjax/study/1",
-            "name": self.c.name,
-            "kind": "kfold",
-            "created": results.now(),
-            "git_revision": results.git_revision(),
-            "versions": results.versions(),
-            "legend": legend,
-            "remarks": notes[1:],
-            "gaps": [],
-            "matrices": [],
-            "tables": [{"title": "Folds", "head": head, "rows": rows}],
-            "cells": protocols.kept(self.workdir),
-        }
-        files.write(self.workdir / "study.json", files.json_bytes(files.plain(said)))
-        return out
 
-
-def _row(name: str, m) -> list[str]:
-    told = [
-        f"{m[k].value:.4f}" + (f" [{m[k].low:.4f}, {m[k].high:.4f}]" if np.isfinite(m[k].low) else "")
-        for k in ("accuracy", "uf1", "uar")
+def write(study: Study, done) -> pathlib.Path:
+    """Pools all predictions: W/results/kfold.json, W/kfold/table.md, table.csv and W/study.json."""
+    classes = study.parts[0].train.classes
+    predictions = [kept_predictions(study.workdir, f) for f in done.values()]
+    scores = pooled(predictions, classes, study.c.bootstrap)
+    each = {name: kept_results(study.workdir, f)[0] for name, f in done.items()}
+    one = next(iter(each.values()))
+    hashes = [p.test.hash for p in study.parts]
+    notes = [
+        f"Predictions of {study.c.folds} folds and {study.c.seeds} seeds pooled; no subject is in two.",
+        f"Splits of the folds: {', '.join(h[:12] for h in hashes)}.",
+        *remarks(study.source.data),
     ]
-    return [name, *told, str(m["accuracy"].n)]
+    results.write_result(
+        study.workdir,
+        "kfold",
+        scores,
+        split=f"{study.name}, {study.c.folds} folds",
+        split_hash=" ".join(hashes),
+        config=config_lib.to_json(study.source),
+        selected_on=f"{study.source.train.select_by} on the fold after the one reported",
+        checkpoint_step=None,
+        seed=study.source.seed,
+        wall_time_s=None,
+        device=one["device"],
+        views=one["views"],
+        notes=notes,
+    )
+    head = ["cell", "accuracy", "uf1", "uar", "images"]
+    m = scores.metrics
+    whole = [span(m[key], 4) for key in head[1:4]]
+    rows = [["all, pooled", *whole, str(m["accuracy"].n)]]
+    for name, r in each.items():
+        values = {m: f"{e['value']:.4f}" for m, e in r["metrics"].items()}
+        rows.append([name, *(values[m] for m in head[1:4]), str(r["metrics"]["accuracy"]["n"])])
+    out = study.workdir / "kfold"
+    legend = f"{notes[0]} 95 % intervals over {scores.interval['units']} {scores.interval['over']}s."
+    files.write(out / "table.md", f"# {study.c.name}\n\n{legend}\n\n{table(head, rows)}\n".encode())
+    files.write(out / "table.csv", files.csv_bytes([head, *rows]))
+    results.write_study(
+        study.workdir,
+        study.c.name,
+        legend,
+        [{"title": "Folds", "head": head, "rows": rows}],
+        remarks=notes[1:],
+        cells=protocols.kept(study.workdir),
+    )
+    return out

@@ -59,7 +59,8 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
     keep_freed_memory()
     if c.study not in STUDIES:
         raise BadInput(f"study {c.study!r} is unknown; there are {', '.join(STUDIES)}")
-    study = STUDIES[c.study](c, workdir)
+    make, write = STUDIES[c.study]
+    study = make(c, workdir)
     for gap in study.gaps.values():
         say(f"gap: {gap}")
     say(study.about())
@@ -78,7 +79,7 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
     if status:
         say(f"stopped with {len(done)} of {len(cells)} cells finished; the same command goes on from there")
         return None, status
-    return study.write(done), 0
+    return write(study, done), 0
 
 
 def _lean(cell: protocols.Cell) -> protocols.Cell:
@@ -94,28 +95,9 @@ def _lean(cell: protocols.Cell) -> protocols.Cell:
     return dataclasses.replace(cell, run=run)
 
 
-class CrossDataset(cross_dataset.Study):
-    """The matrix, with its tables."""
-
-    def about(self) -> str:
-        """A line on what is compared."""
-        sizes = {
-            n: [len(getattr(k.parts, p)) for p in ("train", "select", "test")] for n, k in self.sets.items()
-        }
-        told = "; ".join(f"{n} {a:,} train, {b:,} select, {t:,} test" for n, (a, b, t) in sizes.items())
-        return f"{self.c.name}: {told}; emotions: {', '.join(self.classes)}; {self.c.seeds} seeds"
-
-    def write(self, done) -> pathlib.Path:
-        """The tables."""
-        return cross_tables.write(self, done)
-
-
-class AuDetection(au_study.Study):
-    """From emotions to action units, with its tables."""
-
-    def write(self, done) -> pathlib.Path:
-        """The tables."""
-        return au_tables.write(self, done)
-
-
-STUDIES = {"cross_dataset": CrossDataset, "au_detection": AuDetection, "kfold": kfold.Study}
+STUDIES = {
+    "cross_dataset": (cross_dataset.Study, cross_tables.write),
+    "au_detection": (au_study.Study, au_tables.write),
+    "kfold": (kfold.Study, kfold.write),
+}
+"""c.study -> (what its cells are, what writes its tables)."""

@@ -13,7 +13,7 @@ import runs
 from runs import ROOT, tiny_config, tiny_split
 
 from data_pipelines import BadInput, arrays, exported
-from ferjax import cross_dataset, cross_tables, metrics, reproduce, results
+from ferjax import cross_dataset, metrics, reproduce, results, studies
 
 FILE = """import sys
 sys.path.insert(0, {tests!r})
@@ -129,7 +129,7 @@ def test_seeds_are_pooled_and_resampled_together():
             paths.append(f"{folder}/{right}.csv")
             with open(paths[-1], "w") as f:
                 f.write("\n".join(text) + "\n")
-        scores = cross_dataset.pooled(paths, ("anger", "fear"), 200)
+        scores = studies.pooled(paths, ("anger", "fear"), 200)
     e = scores.metrics["accuracy"]
     assert isinstance(e, metrics.Estimate)
     assert (e.value, e.low, e.high, e.n, scores.interval["units"]) == (0.5, 0.5, 0.5, 24, 4)
@@ -198,4 +198,3 @@ def test_a_target_whose_people_the_source_knows_is_refused(sets, tmp_path):
     dataclasses.replace(split, subject=who).save(tmp_path / "c" / "test.npz")
     with pytest.raises(BadInput, match="'a-train-S0'"):
         reproduce.reproduce(study(sets[0], str(tmp_path / "c")), str(tmp_path / "w"), print)
-    assert cross_tables.SCHEMA == "ferjax/study/1"

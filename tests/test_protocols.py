@@ -74,7 +74,7 @@ def _work(folder, log):
 
 def test_processes_share_the_cells_and_run_each_once(tmp_path):
     log = str(tmp_path / "log")
-    several = multiprocessing.get_context("fork")
+    several = multiprocessing.get_context("spawn")  # JAX's threads forbid a fork
     workers = [several.Process(target=_work, args=(tmp_path, log)) for _ in range(3)]
     [w.start() for w in workers]
     [w.join(60) for w in workers]
@@ -83,12 +83,13 @@ def test_processes_share_the_cells_and_run_each_once(tmp_path):
     assert len({line.split()[1] for line in pathlib.Path(log).read_text().splitlines()}) > 1
 
 
+def _stay(folder, log):
+    protocols.run_cells(folder, [cell("a", log, wait=60)], lambda line: None)
+
+
 def test_a_killed_process_leaves_its_cell_to_others(tmp_path):
     log = str(tmp_path / "log")
-    several = multiprocessing.get_context("fork")
-    victim = several.Process(
-        target=lambda: protocols.run_cells(tmp_path, [cell("a", log, wait=60)], lambda line: None)
-    )
+    victim = multiprocessing.get_context("spawn").Process(target=_stay, args=(tmp_path, log))
     victim.start()
     while not ran(log):
         time.sleep(0.02)

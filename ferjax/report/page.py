@@ -8,7 +8,6 @@ from html import escape
 from ferjax.report import charts, parts
 from ferjax.report.style import CSS
 
-_SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
 GLOSSARY = {
     "Accuracy": "share of images whose predicted class is the true one.",
     "UF1": "unweighted (macro) F1: F1 = 2 TP / (2 TP + FP + FN) of each class, averaged over the classes "
@@ -48,20 +47,7 @@ def page(path: pathlib.Path, workdir: Mapping, faces: bool, attribution: str = "
         "provenance": ("Provenance", _provenance(workdir)),
         "glossary": ("Glossary", parts.facts({k: escape(v) for k, v in GLOSSARY.items()})),
     }
-    links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
-    body = "".join(
-        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>\n'
-        for key, (title, content) in sections.items()
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_SAFE}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name} - ferjax report</title><style>{CSS}</style></head>\n"
-        '<body><a class="skip" href="#results">Skip to the results</a>'
-        f"<header><h1>{name}</h1>{_headline(workdir)}</header>\n"
-        f'<nav aria-label="Sections">{links}</nav>\n<main>{body}</main></body></html>\n'
-    )
+    return parts.document(name, _headline(workdir), sections, CSS)
 
 
 def _is_aus(workdir: Mapping) -> bool:

@@ -219,3 +219,34 @@ def over(result: Mapping) -> str:
         if i["method"] == "none"
         else f"{100 * i['level']:.0f} % intervals over {units(result)}"
     )
+
+
+SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
+
+
+def document(name: str, head: str, sections: Mapping[str, tuple[str, str]], css: str) -> str:
+    """A whole page.
+
+    Args:
+      name: of the run or study, in HTML.
+      head: what stands below the name, in HTML.
+      sections: anchor -> (title, content), both in HTML; the first is what a reader came for.
+      css: its style.
+    Returns:
+      An HTML document that needs no other file.
+    """
+    first = next(iter(sections))
+    links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
+    body = "".join(
+        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>\n'
+        for key, (title, content) in sections.items()
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{SAFE}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name} - ferjax report</title><style>{css}</style></head>\n"
+        f'<body><a class="skip" href="#{first}">Skip to the results</a>'
+        f"<header><h1>{name}</h1>{head}</header>\n"
+        f'<nav aria-label="Sections">{links}</nav>\n<main>{body}</main></body></html>\n'
+    )

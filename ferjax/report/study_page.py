@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from html import escape
 
 from data_pipelines import BadInput
-from ferjax import files
+from ferjax import files, results
 from ferjax.report import parts
 from ferjax.report.style import CSS
 
-SCHEMA = "ferjax/study/1"
-_SAFE = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"  # the page can load nothing
 _MORE = """
 .matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
 .matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
@@ -24,14 +22,16 @@ def page(path: pathlib.Path) -> str:
 
     Args:
       path: W/study.json: {"name", "legend", "remarks", "gaps", "matrices": [{"title", "corner", "rows",
-        "columns", "cells": [[{"accuracy" or another measure of `measure`, "low", "high", "paper", "why"}]]}],
+        "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "tables": [{"title", "head", "rows"}], "cells": name -> {"seconds", "created"}}.
     Raises:
       BadInput: not readable, or of another schema.
     """
     said = files.read_json(path)
-    if said.get("schema") != SCHEMA:
-        raise BadInput(f"{path}: schema is {said.get('schema')!r}; this ferjax reads {SCHEMA!r}")
+    if said.get("schema") != results.STUDY_SCHEMA:
+        raise BadInput(
+            f"{path}: schema is {said.get('schema')!r}; this ferjax reads {results.STUDY_SCHEMA!r}"
+        )
     name = escape(str(said.get("name", "study")))
     legend = f"<p>{escape(said.get('legend', ''))}</p>"
     sections = {}
@@ -47,20 +47,7 @@ def page(path: pathlib.Path) -> str:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
     sections["provenance"] = ("Provenance", _provenance(said))
-    links = "".join(f'<a href="#{key}">{title}</a>' for key, (title, _) in sections.items())
-    body = "".join(
-        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{title}</h2>{content}</section>\n'
-        for key, (title, content) in sections.items()
-    )
-    first = next(iter(sections))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_SAFE}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{name} - ferjax report</title><style>{CSS}{_MORE}</style></head>\n"
-        f'<body><a class="skip" href="#{first}">Skip to the results</a><header><h1>{name}</h1></header>\n'
-        f'<nav aria-label="Sections">{links}</nav>\n<main>{body}</main></body></html>\n'
-    )
+    return parts.document(name, "", sections, CSS + _MORE)
 
 
 def _matrix(m: Mapping) -> str:

@@ -1,0 +1,101 @@
+"""What all studies share: which sets are there, what a cell rests on and keeps, figures, tables."""
+
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from data_pipelines import arrays
+from ferjax import across, metrics, results
+from ferjax import config as config_lib
+
+
+def facts(c: ConfigDict) -> dict:
+    """What of a training's config decides what it learns: keys that differ from their defaults.
+
+    Where files lie is not of it (hashes say what was read), nor what it is called.
+    """
+    plain = config_lib.flatten(config_lib.to_json(config_lib.default()))
+    free = (*config_lib.FREE_ON_RESUME, "transfer.workdir")
+    return {
+        key: value
+        for key, value in config_lib.flatten(config_lib.to_json(c)).items()
+        if key not in free
+        and not key.startswith(("checkpoint.", "attribute.", "parallel."))
+        and value != plain.get(key)
+    }
+
+
+def not_on_disk(data: ConfigDict) -> str:
+    """Why a set leaves a gap; "" where it is there, or was not to be read from files."""
+    module = None if data.name == "npz" else arrays.data_set({"name": data.name})[0]
+    if module is not None and "dir" not in module.OPTIONS:
+        return ""
+    if not data.dir:
+        return f"{data.name}: no folder was named (--dir {data.name}=FOLDER)"
+    if not pathlib.Path(data.dir).expanduser().exists():
+        return f"{data.name}: {data.dir} is not there"
+    return ""
+
+
+def remarks(data: ConfigDict) -> tuple[str, ...]:
+    """What keeps figures on this copy of a set from being comparable with published ones, a line each."""
+    out = []
+    module = None if data.name == "npz" else arrays.data_set({"name": data.name})[0]
+    if module is not None and hasattr(module, "check"):
+        rows = module.check(str(pathlib.Path(data.dir).expanduser()))
+        off = [f"{what} {n:,} for {known:,}" for what, n, known in rows if known not in (None, n)]
+        if off:
+            out.append(
+                f"not the set as published: {', '.join(off[:3])}" + (" and more" if len(off) > 3 else "")
+            )
+    if module is not None and "dir" not in module.OPTIONS:
+        out.append("drawn faces; no paper reports on them")
+    if data.limit:
+        out.append(f"at most {data.limit:,} images of each part")
+    return tuple(out)
+
+
+def kept(paths: Sequence[pathlib.Path], workdir) -> dict:
+    """What a cell keeps of its evaluation: its result files, below the workdir, so that that can be moved."""
+    return {"results": [os.path.relpath(path, workdir) for path in paths]}
+
+
+def kept_results(workdir, found: Mapping) -> list[dict]:
+    """The results that a cell kept."""
+    return [results.read_result(pathlib.Path(workdir) / path) for path in found["results"]]
+
+
+def kept_predictions(workdir, found: Mapping) -> pathlib.Path:
+    """The predictions beside the first of them."""
+    path = pathlib.Path(workdir) / found["results"][0]
+    return path.with_name(f"{path.stem}_predictions.csv")
+
+
+def pooled(files: Sequence, classes: Sequence[str], bootstrap: int, seed: int = 0) -> metrics.Scores:
+    """Scores over seeds: predictions of all networks pooled, resampled by subject, or by image without one.
+
+    All of a subject's (or image's) predictions by all networks move together.
+    """
+    parts = [across.read_predictions(pathlib.Path(f), classes) for f in files]
+    ids, subject, label, p = (np.concatenate(column) for column in zip(*parts, strict=True))
+    groups = np.where(subject == "", np.char.add("image ", ids), subject) if len(parts) > 1 else subject
+    scores = metrics.classification(label, p, classes, groups, bootstrap, seed)
+    if not (subject != "").any():
+        scores.interval["over"] = "image"  # which stood in for subjects
+    return scores
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
+
+
+def span(e: metrics.Estimate, digits: int = 3, scale: float = 1.0) -> str:
+    """ "0.712 [0.690, 0.733]"; without an interval the value alone."""
+    text = f"{scale * e.value:.{digits}f}"
+    if np.isfinite(e.low) and np.isfinite(e.high):
+        text += f" [{scale * e.low:.{digits}f}, {scale * e.high:.{digits}f}]"
+    return text

@@ -3,37 +3,22 @@
     ferjax train --config experiments/fer2013_best.py --workdir runs/fer2013_best \
         --config.data.dir=/path/to/fer2013
 
-Two minutes on an H100. On two CPU cores about five hours: fer2013_quick.py is the same in 30 epochs.
+fer2013_quick.py with four times the epochs and, with them, more augmentation. Two minutes on an H100.
 """
+
+import pathlib
 
 from ferjax import config
 
 
 def get_config():
     """The experiment."""
-    c = config.default()
+    c = config.read_file(pathlib.Path(__file__).with_name("fer2013_quick.py"))
     c.name = "FER2013, best recipe"
-    c.data.name = "fer2013"
-    c.input.batch_size = 128
     c.train.epochs = 120
-
-    c.model.normalise = "standardise"  # each image to mean 0, deviation 1: lighting varies much
-    c.model.init = "he_normal"  # ReLU's gain; glorot starts the deep layers too small
-
-    c.optimizer.name = "adamw"
-    c.optimizer.learning_rate = 1e-3
-    c.optimizer.weight_decay = 5e-2
-    c.optimizer.clip_norm = 2.0
-    c.optimizer.ema_decay = 0.998
-    c.schedule.name = "cosine"
-    c.schedule.warmup_epochs = 0.5
-    c.loss.label_smoothing = 0.1
-
-    c.augment.flip = True
-    c.augment.rotation = 10.0  # degrees; with four times the epochs, more than in fer2013_quick
+    c.augment.rotation = 10.0  # degrees
     c.augment.translation = 0.08
     c.augment.scale = 0.1
     c.augment.contrast = 0.2
     c.augment.erase = 0.3
-    c.evaluate.views = 10
     return c

@@ -38,6 +38,16 @@ def best_thresholds(present: np.ndarray, score: np.ndarray) -> np.ndarray:
     return out
 
 
+def balance(code: np.ndarray) -> np.ndarray:
+    """float32 [u, 2] weights of absent and present: both sums of a unit alike, mean 1 over its known codes.
+
+    Args:
+      code: [n, u] 1, 0 or -1.
+    """
+    count = np.stack([(code == 0).sum(0), (code == 1).sum(0)], 1)
+    return (count.sum(1, keepdims=True) / (2 * np.maximum(count, 1))).astype(np.float32)
+
+
 def detection(
     present: np.ndarray,
     score: np.ndarray,

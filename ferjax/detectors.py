@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ferjax import au_metrics
 from ferjax.attribution import heads
 from ferjax.attribution.network import Network
 from ferjax.augment import normalise
@@ -93,13 +94,11 @@ def loss(params: dict, x: Array, target: Array, weight: Array, graded: bool) -> 
 
 def weights_of(code: np.ndarray, balanced: bool) -> np.ndarray:
     """float32 [n, u]: 0 where a code is -1; else 1, or so that 1 and 0 of a unit weigh the same."""
-    out = (code >= 0).astype(np.float32)
-    if balanced:
-        known = out.sum(0)
-        for value in (0, 1):
-            rows = code == value
-            out = np.where(rows, known / (2 * np.maximum(rows.sum(0), 1)), out)
-    return out.astype(np.float32)
+    known = (code >= 0).astype(np.float32)
+    if not balanced:
+        return known
+    absent, present = au_metrics.balance(code).T
+    return known * np.where(code == 1, present, absent)
 
 
 class Fitted(NamedTuple):

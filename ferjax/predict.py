@@ -187,7 +187,7 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
     with config.unlocked():
         config_lib.apply_overrides(config, overrides)
     config_lib.check(config)
-    task = config.get("task", "emotion")
+    task = config.task
     key = "au_names" if task == "aus" else "classes"
     names = tuple(saved["run"].get(key) or ())
     if not names:

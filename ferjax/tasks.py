@@ -84,6 +84,7 @@ class Aus:
         ]
         self.left_out = [name for name, ok in zip(self.names, enough, strict=True) if not ok]
         self.names = tuple(name for name, ok in zip(self.names, enough, strict=True) if ok)
+        self.place = np.array(self.columns(train), np.int32)  # of the outputs, in a batch's codes
         if not self.names:
             raise BadInput(
                 f"{train.name}: no action unit is present in {c.aus.least} images and absent in as many "
@@ -108,12 +109,11 @@ class Aus:
         code = self.present(split)
         if self.c.aus.weights == "none":
             return np.ones((len(self.names), 2), np.float32)
-        count = np.stack([(code == 0).sum(0), (code == 1).sum(0)], 1)
-        return (count.sum(1, keepdims=True) / (2 * np.maximum(count, 1))).astype(np.float32)
+        return au_metrics.balance(code)
 
     def sums(self, logits: Array, batch: dict, weights: Array) -> tuple[tuple, tuple]:
         """((loss, weight), (right at one half, counted)) of [b, u] logits, over known codes."""
-        codes = batch["aus"][:, jnp.array(self.place)]
+        codes = batch["aus"][:, self.place]
         threshold = self.c.aus.threshold
         known = (codes >= 0) & ((codes != labels.AU_PRESENT) | (threshold == 1)) & batch["mask"][:, None]
         present = codes >= threshold
@@ -129,11 +129,6 @@ class Aus:
         if self.left_out:
             out.append(f"Left out, too few training images: {', '.join(self.left_out)}.")
         return out
-
-    def bind(self, split: Split) -> "Aus":
-        """For batches of this split."""
-        self.place = self.columns(split)
-        return self
 
     @staticmethod
     def probability(logits: Array) -> Array:
@@ -157,7 +152,7 @@ class Aus:
 
 def of(c: ConfigDict, train: Split) -> Emotion | Aus:
     """The task of a config, on a set whose training part this is."""
-    return Aus(c, train).bind(train) if c.task == "aus" else Emotion(c, train)
+    return Aus(c, train) if c.task == "aus" else Emotion(c, train)
 
 
 def loss_sums(

@@ -14,18 +14,8 @@ from ferjax import au_study, config
 
 def _recipe(batch_size: int, epochs: int, rate: float):
     """Training from random weights."""
-    c = config.default()
-    c.input.batch_size = batch_size
-    c.train.epochs = epochs
-    c.model.normalise = "standardise"
-    c.model.init = "he_normal"
+    c = config.recipe(batch_size, epochs, rate)
     c.model.dropout_conv, c.model.dropout_dense = 0.0, 0.25
-    c.optimizer.name = "adamw"
-    c.optimizer.learning_rate = rate
-    c.optimizer.weight_decay = 1e-2
-    c.optimizer.clip_norm = 2.0
-    c.schedule.name = "cosine"
-    c.schedule.warmup_epochs = 0.5
     c.augment.flip = True
     c.augment.translation = 0.04
     return c

@@ -7,6 +7,8 @@ The recipe is that of filters.py. Many published figures on CK+ are of folds tha
 are about 94 to 96 percent.
 """
 
+import pathlib
+
 from ferjax import config, kfold
 
 
@@ -15,6 +17,6 @@ def get_config():
     c = kfold.default()
     c.name = "CK+, ten folds of subjects"
     c.folds = 10
-    source = config.read_file(__file__.replace("ck_plus_folds", "filters"))
+    source = config.read_file(pathlib.Path(__file__).with_name("filters.py"))
     c.sets.ck_plus = {"source": source}
     return c

@@ -15,17 +15,7 @@ from ferjax import config, cross_dataset
 
 def _recipe(batch_size: int, epochs: int, rate: float):
     """Training from random weights."""
-    c = config.default()
-    c.input.batch_size = batch_size
-    c.train.epochs = epochs
-    c.model.normalise = "standardise"  # lighting differs most between sets
-    c.model.init = "he_normal"
-    c.optimizer.name = "adamw"
-    c.optimizer.learning_rate = rate
-    c.optimizer.weight_decay = 1e-2
-    c.optimizer.clip_norm = 2.0
-    c.schedule.name = "cosine"
-    c.schedule.warmup_epochs = 0.5
+    c = config.recipe(batch_size, epochs, rate)
     c.loss.label_smoothing = 0.1
     c.augment.flip = True
     c.augment.rotation = 7.0

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from data_pipelines.labels import facs_name
 from ferjax import config as config_lib
 from ferjax import files, protocols, results
 from ferjax.au_study import BACKBONES, HEADS, MEANS, Study
@@ -19,7 +20,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     Returns:
       W/au_detection.
     """
-    rows, units = [], []
+    rows, units, charts = [], [], []
     for name, s in study.sets.items():
         by_unit = {}
         for kind in BACKBONES:
@@ -32,13 +33,14 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
                 icc = _icc(study, done, name, kind) if head == "joint" else None
                 rows.append(_row(s, kind, head, scores, found, icc))
         units += _units(s, by_unit)
+        charts.append(_chart(s, by_unit))
     out = study.workdir / "au_detection"
-    head = ["set", "features", "head", *TITLES.values(), "mean ICC of intensity", "each seed's AUC"]
+    head = ["set", "features", "head", *TITLES.values(), "mean ICC", "each seed's AUC"]
     least = study.c.sets[next(iter(study.sets))].source.aus.threshold
     legend = (
         f"Mean over units of F1 (thresholds chosen on the selecting part), ROC AUC and average precision on "
         f"people of the test part, mean of {study.c.seeds} seeds, 95 % intervals over subjects. Present "
-        f"means an intensity of at least {least}. Heads stand on {study.c.layer}."
+        f"means an intensity of at least {least}. ICC: of intensities. Heads stand on {study.c.layer}."
     )
     heads = ["set", "unit", "test images with it", *(f"AUC: {k}, {h}" for k, h in COLUMNS)]
     remarks = [f"{s.title}: {'; '.join(s.remarks)}." for s in study.sets.values()]
@@ -60,6 +62,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
             {"title": "Features and heads", "head": head, "rows": rows},
             {"title": "Units", "head": heads, "rows": units},
         ],
+        charts=charts,
         remarks=remarks,
         gaps=list(study.gaps.values()),
         cells=protocols.kept(study.workdir),
@@ -74,6 +77,19 @@ COLUMNS = (
     ("random", "single"),
     ("aus", "own"),
 )
+
+
+DRAWN = {("emotion", "single"): "emotions", ("random", "single"): "random", ("aus", "single"): "action units"}
+
+
+def _chart(s, by_unit) -> dict:
+    """AUC of each unit that the test part shows, single detectors on the three kinds of features."""
+    rows = []
+    for au in s.task.names:
+        found = [by_unit[key].metrics[f"auc/{au}"] for key in DRAWN]
+        if np.isfinite(found[0].value):
+            rows.append((f"{au} {facs_name(au)}", [(e.value, e.low, e.high) for e in found]))
+    return {"title": f"{s.title}: ROC AUC on features from", "series": list(DRAWN.values()), "rows": rows}
 
 
 def _row(s, kind: str, head: str, scores, found, icc) -> list[str]:

@@ -355,6 +355,7 @@ def write_study(
     tables: Sequence[Mapping],
     *,
     matrices: Sequence[Mapping] = (),
+    charts: Sequence[Mapping] = (),
     remarks: Sequence[str] = (),
     gaps: Sequence[str] = (),
     cells: Mapping[str, Mapping],
@@ -367,13 +368,14 @@ def write_study(
       legend: how to read its figures.
       tables: {"title", "head", "rows"} each, all text.
       matrices: {"title", "corner", "rows", "columns", "cells"} each.
+      charts: {"title", "series", "rows": [(name, [(value, low, high), ...])]} each, from 0 to 1.
       remarks: sentences on the sets.
       gaps: what was left out, and why.
       cells: name -> {"seconds", "created"}.
     """
     said = {"schema": STUDY_SCHEMA, "name": name, "created": now(), "git_revision": git_revision()}
     said |= {"versions": versions(), "legend": legend, "remarks": list(remarks), "gaps": list(gaps)}
-    said |= {"matrices": list(matrices), "tables": list(tables), "cells": dict(cells)}
+    said |= {"matrices": list(matrices), "charts": list(charts), "tables": list(tables), "cells": dict(cells)}
     files.write(pathlib.Path(workdir) / "study.json", files.json_bytes(files.plain(said)))
 
 

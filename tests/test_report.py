@@ -6,6 +6,7 @@ import math
 import shutil
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -288,3 +289,14 @@ def test_one_wild_point_does_not_flatten_a_chart():
     calm = [(x, 1 + 1 / x) for x in range(2, 40)]
     assert "cut off" not in charts.line_chart("k", "Loss", "x", [("a", calm)])
     assert "cut off at" in charts.line_chart("k", "Loss", "x", [("a", [(1, 900.0), *calm])])
+
+
+def test_a_dot_chart_places_values_by_hand_and_leaves_out_what_is_not_there():
+    rows = [("AU01", [(0.5, 0.4, 0.6), None]), ("AU02 <x>", [(math.nan, 0, 1), (1.0, math.nan, math.nan)])]
+    svg = charts.dot_chart("k", "AUC", ["a", "b"], rows)
+    ElementTree.fromstring(svg)
+    # the scale runs from 190 to 546 of 560: 0.5 lies at 368, 0.4 and 0.6 at 332.4 and 403.6
+    assert 'cx="368.0"' in svg and 'x1="332.4" x2="403.6"' in svg
+    assert svg.count('class="span') == 1 and svg.count("<circle") == 2  # the legend's and the value's
+    assert svg.count("<rect") == 2 and 'x="542.5"' in svg  # 546, less half a mark
+    assert "AU02 &lt;x&gt;, b: 1.00" in svg and charts.dot_chart("k", "AUC", ["a"], []) == ""

@@ -129,3 +129,72 @@ def whisker(value: float, low: float, high: float) -> str:
         '<svg class="whisker" viewBox="0 0 80 14" aria-hidden="true">'
         f'<line class="axis" x1="2" x2="78" y1="7" y2="7"/>{dot}</svg>'
     )
+
+
+def dot_chart(
+    key: str, title: str, series: Sequence[str], rows: Sequence[tuple[str, Sequence]], level: float = 0.5
+) -> str:
+    """Values with their intervals on a scale from 0 to 1, a line a row, the series side by side.
+
+    Args:
+      key: letters, unique in the page; ids are made from it.
+      title: what is drawn.
+      series: names; the i-th has class `line-i` and a mark of its own, so that colour is not needed.
+      rows: (name, [(value, low, high) or None of each series]); values that are not finite are left out.
+      level: where a dashed line stands: chance.
+    Returns:
+      One <svg> element, or "" where there is nothing to draw.
+    """
+    if not rows:
+        return ""
+    left, top, tall = 190, 46, 12 * len(series) + 8
+    height, scale = top + tall * len(rows) + 26, WIDTH - left - _RIGHT
+    said = (f"{name} " + ", ".join(map(_spoken_dot, values)) for name, values in rows)
+    spoken = f"{title} {', '.join(series)}: {'; '.join(said)}"
+    out = [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="{key}-title">',
+        f'<title id="{key}-title">{escape(spoken)}</title>',
+        f'<text class="chart-title" x="4" y="16">{escape(title)}</text>',
+    ]
+    start = 4
+    for i, name in enumerate(series):
+        out.append(
+            _mark(i, start + 6, 31) + f'<text class="legend" x="{start + 16}" y="35">{escape(name)}</text>'
+        )
+        start += 34 + 7 * len(name)
+    for x in (0.0, 0.25, 0.5, 0.75, 1.0):
+        u = f"{left + scale * x:.1f}"
+        out.append(f'<line class="grid" x1="{u}" x2="{u}" y1="{top}" y2="{height - 22}"/>')
+        out.append(f'<text class="tick" x="{u}" y="{height - 6}" text-anchor="middle">{x:g}</text>')
+    u = f"{left + scale * level:.1f}"
+    out.append(f'<line class="mark" x1="{u}" x2="{u}" y1="{top}" y2="{height - 22}"/>')
+    for r, (name, values) in enumerate(rows):
+        y = top + tall * r
+        out.append(
+            f'<text class="tick" x="{left - 8}" y="{y + tall / 2 + 4:.0f}" text-anchor="end">'
+            f"{escape(name)}</text>"
+        )
+        out.append(f'<line class="grid" x1="4" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
+        for i, value in enumerate(values):
+            if value is None or not math.isfinite(value[0]):
+                continue
+            v, (a, b) = y + 10 + 12 * i, (value[1], value[2])
+            if math.isfinite(a) and math.isfinite(b):
+                ends = f'x1="{left + scale * a:.1f}" x2="{left + scale * b:.1f}"'
+                out.append(f'<line class="span line-{i}" {ends} y1="{v}" y2="{v}"/>')
+            label = escape(f"{name}, {series[i]}: {_spoken_dot(value)}")
+            out.append(_mark(i, left + scale * value[0], v, f"<title>{label}</title>"))
+    return "".join(out) + "</svg>"
+
+
+def _spoken_dot(value) -> str:
+    return "none" if value is None or not math.isfinite(value[0]) else f"{value[0]:.2f}"
+
+
+def _mark(i: int, x: float, y: float, title: str = "") -> str:
+    """A circle, a square, a diamond: one a series."""
+    if i % 3 == 0:
+        return f'<circle class="dot line-{i}" cx="{x:.1f}" cy="{y:.1f}" r="4">{title}</circle>'
+    turn = f' transform="rotate(45 {x:.1f} {y:.1f})"' if i % 3 == 2 else ""
+    place = f'x="{x - 3.5:.1f}" y="{y - 3.5:.1f}" width="7" height="7"'
+    return f'<rect class="dot line-{i}" {place}{turn}>{title}</rect>'

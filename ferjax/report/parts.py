@@ -160,12 +160,18 @@ def _png(image: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-def table(caption: str, head: Sequence[str], rows: Sequence[str], css: str = "") -> str:
-    """A table that scrolls sideways where it must: caption and head plain text, rows cells in HTML."""
+def table(
+    caption: str, head: Sequence[str], rows: Sequence[str], css: str = "", left: Sequence[int] = ()
+) -> str:
+    """A table that scrolls sideways where it must: caption and head plain text, rows cells in HTML.
+
+    `left` are columns of words, whose titles stand to the left as they do.
+    """
     above = f"<p class='soft'>{escape(caption)}</p>" if caption else ""
     first, *others = (escape(h) for h in head)
     cells = f"<th scope='col' class='left'>{first}</th>" if first else "<td></td>"
-    cells += "".join(f"<th scope='col'><span>{h}</span></th>" for h in others)
+    for i, h in enumerate(others, 1):
+        cells += f"<th scope='col'{' class=left' if i in left else ''}><span>{h}</span></th>"
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     return (
         f'{above}<div class="scroll" tabindex="0" role="group" aria-label="table"><table class="{css}">'

@@ -7,7 +7,7 @@ from html import escape
 
 from data_pipelines import BadInput
 from ferjax import files, results
-from ferjax.report import parts
+from ferjax.report import charts, parts
 from ferjax.report.style import CSS
 
 _MORE = """
@@ -23,6 +23,7 @@ def page(path: pathlib.Path) -> str:
     Args:
       path: W/study.json: {"name", "legend", "remarks", "gaps", "matrices": [{"title", "corner", "rows",
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
+        "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
         "tables": [{"title", "head", "rows"}], "cells": name -> {"seconds", "created"}}.
     Raises:
       BadInput: not readable, or of another schema.
@@ -37,17 +38,40 @@ def page(path: pathlib.Path) -> str:
     sections = {}
     if said.get("matrices"):
         sections["matrix"] = ("The matrix", legend + "".join(_matrix(m) for m in said["matrices"]))
+    drawn = [
+        charts.dot_chart(f"dots{i}", c["title"], c["series"], c["rows"])
+        for i, c in enumerate(said.get("charts", []))
+    ]
     for i, table in enumerate(said.get("tables", [])):
-        rows = ["".join(f"<td>{escape(str(c))}</td>" for c in row) for row in table["rows"]]
+        rows = ["".join(map(_text_cell, row)) for row in table["rows"]]
         lead = "" if sections else legend
-        body = lead + parts.table(table.get("caption", ""), table["head"], rows)
+        words = [i for i, c in enumerate(table["rows"][0]) if not _figure(str(c))] if table["rows"] else []
+        body = lead + parts.table(table.get("caption", ""), table["head"], rows, left=words)
         sections[f"table{i}"] = (escape(table["title"]), body)
+        if i == 0 and any(drawn):
+            sections["charts"] = ("Pictures", f'<div class="charts">{"".join(drawn)}</div>')
     notes = [*said.get("remarks", []), *(f"Left out: {gap}." for gap in said.get("gaps", []))]
     if notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
     sections["provenance"] = ("Provenance", _provenance(said))
     return parts.document(name, "", sections, CSS + _MORE)
+
+
+def _text_cell(text) -> str:
+    """Words to the left, figures to the right with their interval below; what is not there as a dash."""
+    text = str(text)
+    if text in ("", "nan"):
+        return "<td>&ndash;</td>"
+    if not _figure(text):
+        return f"<td class='left'>{escape(text)}</td>"
+    value, _, span = text.partition(" [")
+    small = f"<small>{escape(span[:-1].replace(', ', ' to '))}</small>" if span.endswith("]") else ""
+    return f"<td>{escape(value)}{small}</td>" if small else f"<td>{escape(text)}</td>"
+
+
+def _figure(text: str) -> bool:
+    return text[:1].isdigit() or text[:1] in ("-", ".")
 
 
 def _matrix(m: Mapping) -> str:

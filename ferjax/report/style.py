@@ -4,13 +4,14 @@ CSS = """
 :root {
   color-scheme: light dark;
   --page: #ffffff; --ink: #1c2430; --soft: #5b6676; --rule: #d9dee6; --card: #f5f7fa;
-  --one: #1f6fb2; --two: #c2571a; --heat: 16, 78, 139; --hot-ink: #ffffff; --warn: #8a4b00;
+  --one: #1f6fb2; --two: #c2571a; --three: #2e7d4f; --heat: 16, 78, 139; --hot-ink: #ffffff; --warn: #8a4b00;
   --warn-card: #fff4e0;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #14181f; --ink: #e6eaf0; --soft: #9aa6b6; --rule: #333c49; --card: #1d232d;
-    --one: #6db3ee; --two: #f0975a; --heat: 77, 152, 214; --hot-ink: #0c1016; --warn: #f5c37a;
+    --one: #6db3ee; --two: #f0975a; --three: #7fcf9f; --heat: 77, 152, 214; --hot-ink: #0c1016;
+  --warn: #f5c37a;
   --warn-card: #33270f;
   }
 }
@@ -56,6 +57,9 @@ dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
 .chart .line.line-0 { stroke: var(--one); } .chart .line.line-1 { stroke: var(--two);
   stroke-dasharray: 7 3; }
 .chart .dot.line-0 { fill: var(--one); } .chart .dot.line-1 { fill: var(--two); }
+.chart .dot.line-2 { fill: var(--three); }
+.chart .span { stroke-width: 3; opacity: .45; } .chart .span.line-0 { stroke: var(--one); }
+.chart .span.line-1 { stroke: var(--two); } .chart .span.line-2 { stroke: var(--three); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .34rem .7rem; text-align: right; white-space: nowrap;
@@ -97,7 +101,8 @@ pre { background: var(--card); border: 1px solid var(--rule); border-radius: 8px
 @media print {
   :root { color-scheme: light; --page: #fff; --ink: #000; --soft: #444; --rule: #bbb; --card: #fff;
   --one: #1f6fb2;
-    --two: #c2571a; --heat: 16, 78, 139; --hot-ink: #fff; --warn: #553000; --warn-card: #fff; }
+    --two: #c2571a; --three: #2e7d4f; --heat: 16, 78, 139; --hot-ink: #fff;
+    --warn: #553000; --warn-card: #fff; }
   body { max-width: none; padding: 0; font-size: 10.5pt; } nav, .skip { display: none; }
   .confusion td, .chart, .whisker { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   h2, h3, section p { break-after: avoid; } .card, .chart, tr, figure { break-inside: avoid; }

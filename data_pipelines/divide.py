@@ -107,7 +107,7 @@ def relabel(parts: Parts, mapping: str, classes: str) -> Parts:
         return parts
     table = labels.label_map(mapping)
     have = labels.mapped_classes(parts.train.classes, table)
-    wanted = tuple(labels.emotion(word) for word in classes.split(",") if word.strip()) or have
+    wanted = tuple(labels.class_name(word) for word in classes.split(",") if word.strip()) or have
     absent = [name for name in wanted if name not in have]
     if absent or len(set(wanted)) < len(wanted):
         raise BadInput(

@@ -15,6 +15,14 @@ from data_pipelines import BadInput
 EMOTIONS = ("anger", "contempt", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 """The names used everywhere, in alphabetical order: Ekman's six, contempt, and neutral."""
 
+MICRO = ("others", "repression", "negative", "positive")
+"""What sets of micro-expressions have beside these: CASME II's others and repression (Yan et al. 2014), and
+the
+classes of the composite of CASME II, SMIC and SAMM (See et al. 2019, MEGC), whose third is surprise."""
+
+CLASSES = (*EMOTIONS, *MICRO)
+"""Every name a label can have."""
+
 # Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning
 # contests"; Kaggle's data page: "(0=Angry, 1=Disgust, 2=Fear, 3=Happy, 4=Sad, 5=Surprise, 6=Neutral)".
 FER2013_CODES = {
@@ -152,6 +160,21 @@ def emotion(word: str) -> str:
         raise BadInput(f"{word!r} is no known emotion; known: {', '.join(EMOTIONS)}") from None
 
 
+def class_name(word: str) -> str:
+    """As `emotion`, for sets that also have the classes of micro-expressions.
+
+    Raises:
+      BadInput: none of CLASSES goes by that word.
+    """
+    plain = word.strip().lower()
+    if plain in MICRO:
+        return plain
+    try:
+        return emotion(word)
+    except BadInput:
+        raise BadInput(f"{word!r} is no known emotion; known: {', '.join(CLASSES)}") from None
+
+
 def au_name(number: int) -> str:
     """The spelling of an action unit: 1 -> "AU01"."""
     return f"AU{int(number):02d}"
@@ -220,6 +243,13 @@ LABEL_MAPS = {
     "ferplus_to_fer2013": {"contempt": ""},  # FER2013 has no contempt; the other seven are the same words
     "without_neutral": {"neutral": ""},
     "basic": {"contempt": "", "neutral": ""},  # Ekman's six
+    "casme2_5": {"sadness": "", "fear": ""},  # CASME II's usual five classes
+    # See et al. 2019, "MEGC 2019": the composite of CASME II, SMIC and SAMM in three classes
+    "composite_3": {
+        "happiness": "positive",
+        **dict.fromkeys(("disgust", "repression", "anger", "contempt", "fear", "sadness"), "negative"),
+        "others": "",
+    },
 }
 """Maps between lists of emotions by name; "" leaves the images of a class out."""
 
@@ -242,7 +272,7 @@ def label_map(text: str) -> dict[str, str]:
                 f"data.map: {word!r} is no map; write old=new, old= to leave out, or one of "
                 f"{', '.join(LABEL_MAPS)}"
             )
-        old, new = emotion(old), emotion(new) if new else ""
+        old, new = class_name(old), class_name(new) if new else ""
         if old in out:
             raise BadInput(f"data.map: {old} is mapped twice")
         out[old] = new

@@ -337,7 +337,7 @@ def key_frames(clips: Clips, near: int = 0, step: int = 1, neutral: str = "neutr
       step: between these.
       neutral: the name of the class of first and last frames; "" leaves them out.
     Returns:
-      Split with the clips' classes and `neutral`; ids "<clip>/<number>"; action units known at the apex alone.
+      Split with the clips' classes and `neutral`; ids "<clip>/<number>"; units known at the apex alone.
     """
     classes = tuple(dict.fromkeys((*clips.classes, *filter(None, [neutral]))))
     rows, label, coded = [], [], []

@@ -96,13 +96,17 @@ class Task(NamedTuple):
     choose: np.ndarray
     classes: int
 
+    def scale(self, fold: int) -> tuple[np.ndarray, np.ndarray]:
+        """(mean [d], scale [d]) of the features over the frames of a fold's training rows."""
+        rows = self.train[fold]
+        return heads.standard(self.features[self.network[fold]][rows][self.mask[rows]].astype(np.float64))
+
     def standardised(self) -> "Task":
         """Features with mean 0 and deviation 1 over the frames of each fold's training rows: [f, n, t, d]."""
         out = np.empty((len(self.train), *self.features.shape[1:]), np.float32)
-        for f, rows in enumerate(self.train):
-            x = self.features[self.network[f]]
-            mean, scale = heads.standard(x[rows][self.mask[rows]].astype(np.float64))
-            out[f] = (x - mean) * scale
+        for f in range(len(self.train)):
+            mean, scale = self.scale(f)
+            out[f] = (self.features[self.network[f]] - mean) * scale
         return self._replace(features=out, network=np.arange(len(out)))
 
     @property
@@ -232,6 +236,14 @@ def fit(
     return state.fitted(m), 0
 
 
+def class_weights(label: np.ndarray, k: int, balanced: bool) -> np.ndarray:
+    """float32 [k], mean 1 over the rows: all 1, or so that the classes that occur weigh the same."""
+    if not balanced:
+        return np.ones(k, np.float32)
+    count = np.bincount(label, minlength=k)
+    return (len(label) / (np.maximum(count, 1) * (count > 0).sum())).astype(np.float32)
+
+
 class _Plan:
     """What is the same for all heads: rows by fold, class weights, steps an epoch."""
 
@@ -246,9 +258,7 @@ class _Plan:
         for f, mine in enumerate(task.train):
             rows = np.flatnonzero(mine)
             self.table[f, : len(rows)] = rows
-            if recipe.balanced:
-                count = np.bincount(task.label[rows], minlength=task.classes)
-                self.weight[f] = len(rows) / (np.maximum(count, 1) * (count > 0).sum())
+            self.weight[f] = class_weights(task.label[rows], task.classes, recipe.balanced)
 
     def resident(self, task: Task) -> dict:
         """All arrays that heads look rows up in."""
@@ -398,19 +408,3 @@ class _State(NamedTuple):
             return self
         except DAMAGED:
             return self  # cut off by a full disk: begun again
-
-
-def told(apply_params: dict, task: Task, recipe: Recipe, rows: np.ndarray) -> tuple[np.ndarray, dict]:
-    """One head's probabilities of some clips and its activations, of standardised features.
-
-    Args:
-      apply_params: of one head.
-      task: standardised; its only feature set is taken.
-      recipe: of the head.
-      rows: int [r].
-    Returns:
-      (float32 [r, k], activations).
-    """
-    apply, _ = _head(recipe, task.classes)
-    logits, acts = apply(apply_params, task.features[0, rows], task.mask[rows], task.apex[rows])
-    return np.asarray(jax.nn.softmax(logits)), jax.tree.map(np.asarray, acts)

@@ -1,13 +1,18 @@
-"""Micro-expressions, leave one subject out: a frame network for each subject held out, then all heads at once.
+"""Micro-expressions, leave one subject out: a frame network for each subject held out, then all heads at
+once.
 
-Breuer & Kimmel 2017: a CNN learns single frames (the apex as the emotion, first and last as neutral), then its first
-dense layer's features of every frame go into an LSTM. Here the network of a fold never sees the subject held out.
-Beside the LSTM stand heads without time, LBP-TOP with a linear SVM, and the majority class, in the same folds.
+Breuer & Kimmel 2017: a CNN learns single frames (the apex as the emotion, first and last as neutral), then
+its first
+dense layer's features of every frame go into an LSTM. Here the network of a fold never sees the subject held
+out.
+Beside the LSTM stand heads without time, LBP-TOP with a linear SVM, and the majority class, in the same
+folds.
 
 Axis letters: n clips, t time, f folds, s seeds, k classes, e epochs.
 """
 
 import dataclasses
+import functools
 import os
 import pathlib
 import time
@@ -15,7 +20,7 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, clips, exported, labels, motion
+from data_pipelines import BadInput, clips, exported, motion
 from data_pipelines.split import Parts, Split
 from ferjax import budget, detectors, evaluate, files, results, train, transfer
 from ferjax import config as config_lib
@@ -48,9 +53,12 @@ def default() -> ConfigDict:
     c.inputs = "grey"  # grey (the paper), difference (to the onset frame) or flow; comma between
     c.kinds = ",".join(micro_lstm.KINDS)
     c.layer = "dense/relu"  # whose activations the heads stand on: the first dense layer
-    c.inner = 2  # subjects of each fold that choose the frame network's epoch, and the heads' where epoch_rule=inner
+    c.inner = 2  # subjects of each fold that choose the frame network's epoch, and the heads' (see
+    epoch_rule)
     c.epoch_rule = "fixed"  # of the heads, or inner
-    c.network = "fold"  # or shared (seen by the subject held out, and labelled so), or given: frames.transfer.workdir
+    c.network = (
+        "fold"  # or shared (seen by the subject held out, and labelled so), or given: frames.transfer.workdir
+    )
     c.clip = ConfigDict(
         {
             "sampling": "resample",  # or interpolate, or pad
@@ -70,7 +78,8 @@ def default() -> ConfigDict:
 
 
 def add_set(c: ConfigDict, name: str, source: ConfigDict, title: str = "") -> None:
-    """Adds a set of clips; `source.data` says which. With several, all are one, their subjects kept apart by name."""
+    """Adds a set of clips; `source.data` says which. With several, all are one, their subjects kept apart by
+    name."""
     c.sets[name] = ConfigDict({"title": title or name, "source": source})
 
 
@@ -106,7 +115,8 @@ class Study:
         self.subjects = self.clips.subjects
         if len(self.subjects) < c.inner + 2:
             raise BadInput(
-                f"study {c.name}: {len(self.subjects)} subjects; one is held out, {c.inner} choose the epoch, and at "
+                f"study {c.name}: {len(self.subjects)} subjects; one is held out, {c.inner} choose "
+                "the epoch, and at "
                 "least one must train: give more, or lower --config.inner"
             )
         few = [s for s in self.subjects if (self.clips.subject == s).sum() == 1]
@@ -176,8 +186,12 @@ class Study:
             with np.load(folder_of(self.workdir, _frames(fold, kind)) / "features.npz") as file:
                 every.append(file["features"])
         inner = [clips.inner(self.subjects, s, self.c.inner) for s in self.subjects]
-        _, learn, watch, choose = loso.splits(self.clips.subject, inner if self.c.epoch_rule == "inner" else ())
-        network = np.arange(len(self.subjects)) if self.c.network == "fold" else np.zeros(len(self.subjects), int)
+        _, learn, watch, choose = loso.splits(
+            self.clips.subject, inner if self.c.epoch_rule == "inner" else ()
+        )
+        network = (
+            np.arange(len(self.subjects)) if self.c.network == "fold" else np.zeros(len(self.subjects), int)
+        )
         at = (np.stack(every), network, self.mask, self.apex, self.clips.label, learn, watch, choose)
         return loso.Task(*at, len(self.clips.classes))
 
@@ -252,8 +266,7 @@ class Study:
             files.write(folder / "features.npz", files.npz_bytes(told))
             return found | {"files": [os.path.relpath(folder / "features.npz", self.workdir)]}, 0
 
-        about = {"config": facts(self.c.frames), "layer": self.c.layer, "input": kind, "inner": self.c.inner}
-        about |= {"data": self.data(), "start": self._started()}
+        about = {**self.about_frames(), "input": kind, "data": self.data()}
         seconds = 0.0
         if speed:
             seconds = self.mask.sum() / speed[kind]["infer"] + budget.START
@@ -261,9 +274,20 @@ class Study:
                 seconds += budget.training(self.c.frames, parts, speed[kind])
         return Cell(_frames(fold, kind), about, run, (), float(seconds))
 
+    def about_frames(self) -> dict:
+        """What the frame networks rest on, beside the clips."""
+        return {
+            "config": facts(self.c.frames),
+            "inner": self.c.inner,
+            "start": self._started(),
+            "layer": self.c.layer,
+        }
+
+    @functools.cache  # noqa: B019
     def _started(self) -> str:
         """Which weights the frame networks start from: a hash of them, "" where they are drawn anew."""
-        return transfer.fingerprint(self.c.frames) if self.c.frames.transfer.workdir else ""
+        o = self.c.frames.transfer
+        return transfer.weights_hash(transfer.source_weights(o.workdir, o.checkpoint)[0]) if o.workdir else ""
 
     def _heads(self, kind: str, head: str, need: tuple[str, ...], speed: dict | None) -> Cell:
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
@@ -281,11 +305,12 @@ class Study:
             return {"files": [os.path.relpath(folder / "heads.npz", self.workdir)], "device": device}, 0
 
         about = {"recipe": self.recipe[head]._asdict(), "seeds": self.c.seeds, "rule": self.c.epoch_rule}
-        about |= {"inner": self.c.inner, "data": self.data(), "frames": facts(self.c.frames)}
-        about |= {"layer": self.c.layer, "start": self._started()}
+        about |= {"data": self.data(), "frames": self.about_frames()}
         seconds = 0.0
         if speed:
-            seconds = speed["head", head] * self.recipe[head].epochs * self.c.seeds * len(self.subjects) + 20.0
+            seconds = (
+                speed["head", head] * self.recipe[head].epochs * self.c.seeds * len(self.subjects) + 20.0
+            )
         return Cell(f"heads/{kind}/{head}", about, run, need, seconds)
 
     def _lbp_top(self) -> Cell:
@@ -330,7 +355,8 @@ def nested(arrays_: dict[str, np.ndarray]) -> dict:
 
 
 def key_inputs(of: clips.Clips, kind: str, c) -> Split:
-    """Key frames as a frame network's input; those that show no change from the onset, being it, are left out.
+    """Key frames as a frame network's input; those that show no change from the onset, being it, are left
+    out.
 
     Args:
       of: the clips.
@@ -384,12 +410,14 @@ def _check(c: ConfigDict, inputs: list[str], kinds: list[str]) -> None:
         ("head.dropout", 0 <= h.dropout < 1, "0 to below 1"),
         ("head.recurrent_dropout", 0 <= h.recurrent_dropout < 1, "0 to below 1"),
         ("head.dropout_out", 0 <= h.dropout_out < 1, "0 to below 1"),
-        ("network", c.network != "given" or c.frames.transfer.workdir, "fold without frames.transfer.workdir"),
+        (
+            "network",
+            c.network != "given" or c.frames.transfer.workdir,
+            "fold without frames.transfer.workdir",
+        ),
     ):
         if not ok:
             value = c
             for part in key.split("."):
                 value = value[part]
             raise BadInput(f"config key {key} is {value!r}; it must be {rule}")
-    arrays.names()
-    labels.CLASSES  # noqa: B018

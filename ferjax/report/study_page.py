@@ -39,7 +39,7 @@ def page(path: pathlib.Path) -> str:
     if said.get("matrices"):
         sections["matrix"] = ("The matrix", legend + "".join(_matrix(m) for m in said["matrices"]))
     drawn = [
-        charts.dot_chart(f"dots{i}", c["title"], c["series"], c["rows"])
+        charts.dot_chart(f"dots{i}", c["title"], c["series"], c["rows"], c.get("level", 0.5))
         for i, c in enumerate(said.get("charts", []))
     ]
     for i, table in enumerate(said.get("tables", [])):

@@ -53,8 +53,7 @@ def default() -> ConfigDict:
     c.inputs = "grey"  # grey (the paper), difference (to the onset frame) or flow; comma between
     c.kinds = ",".join(micro_lstm.KINDS)
     c.layer = "dense/relu"  # whose activations the heads stand on: the first dense layer
-    c.inner = 2  # subjects of each fold that choose the frame network's epoch, and the heads' (see
-    epoch_rule)
+    c.inner = 2  # subjects of each fold that choose the frame network's epoch (heads: see epoch_rule)
     c.epoch_rule = "fixed"  # of the heads, or inner
     c.network = (
         "fold"  # or shared (seen by the subject held out, and labelled so), or given: frames.transfer.workdir

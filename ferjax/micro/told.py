@@ -8,16 +8,10 @@ import numpy as np
 from ferjax.micro.loso import NONE
 
 
-def clean(probability: np.ndarray, chosen: np.ndarray, watch: np.ndarray, choose: np.ndarray, n:
-int)
-->
-np.ndarray:
-    """Every clip's probabilities by the head of its fold at the epoch that the
-    rule
-    gave;
-    sees
-    no
-    label.
+def clean(
+    probability: np.ndarray, chosen: np.ndarray, watch: np.ndarray, choose: np.ndarray, n: int
+) -> np.ndarray:
+    """Every clip's probabilities by the head of its fold at the epoch that the rule gave; sees no label.
 
     Args:
       probability: [e, m, w, k].

@@ -91,8 +91,7 @@ def read(
       Codings in the sheet's order; rows without a subject and a clip are blank to it.
     Raises:
       BadInput: names the sheet, and the row; no workbook, no such header, a frame that is no number, an
-        unknown
-        emotion.
+        unknown emotion.
     """
     table = cells(path)
     top = _header(path, table, columns)

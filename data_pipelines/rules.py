@@ -87,8 +87,7 @@ def settle(row: Coding, numbers: Sequence[int]) -> tuple[Coding | None, list[Tol
       numbers: of the frames on disk, in order.
     Returns:
       (the coding with onset, apex and offset that are on disk and in order, the apex perhaps -1, or None
-      where
-      the clip is left out; the rules that applied).
+      where the clip is left out; the rules that applied).
     """
     told = []
 

@@ -69,8 +69,7 @@ def crop(options: Mapping) -> str:
 
 
 def coding(options: Mapping) -> tuple[Coding, ...]:
-    """What is coded of each clip that is read, as used: onset, apex and offset after the rules, units with
-    sides."""
+    """What is coded of each clip that is read: onset, apex and offset after the rules, units with sides."""
     return _scan(options).codings
 
 

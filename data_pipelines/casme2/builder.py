@@ -24,10 +24,8 @@ _CITATION = """
 _DESCRIPTION = """
 Spontaneous micro-expressions, filmed at 200 frames a second: 255 clips of 26 subjects, with onset, apex and
 offset, action units with their sides, and an emotion. Here: the faces in all frames, grey, those of a clip
-cut
-alike, each frame with its clip's emotion, the apex with its action units. Licence: by agreement with the
-set's
-owners, for research. Whoever uses the set asks its owners for it.
+cut alike, each frame with its clip's emotion, the apex with its action units. Licence: by agreement with the
+set's owners, for research. Whoever uses the set asks its owners for it.
 """
 
 

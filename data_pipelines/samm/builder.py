@@ -23,9 +23,8 @@ _CITATION = """
 _DESCRIPTION = """
 Spontaneous micro-movements of the face, filmed at 200 frames a second: 159 clips of people of 13 ethnicities,
 with onset, apex and offset, action units, and an emotion. Here: the faces in all frames, grey, those of a
-clip
-cut alike, each frame with its clip's emotion, the apex with its action units. Licence: by agreement with the
-set's owners, for research. Whoever uses the set asks its owners for it.
+clip cut alike, each frame with its clip's emotion, the apex with its action units. Licence: by agreement
+with the set's owners, for research. Whoever uses the set asks its owners for it.
 """
 
 

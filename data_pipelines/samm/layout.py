@@ -4,12 +4,9 @@
     SAMM_Micro_FACS_Codes_v2.xlsx
 
 From memory of public readers, not from the set itself: the sheet's columns (Subject, Filename, Inducement
-Code,
-Onset Frame, Apex Frame, Offset Frame, Duration, Micro, Action Units, Estimated Emotion, Objective Classes,
-Notes),
-its header in row 14, SAMM_CROP, the counts of emotions, and that a few rows have an apex outside onset and
-offset
-(028_4_1, 032_3_1) or a mistyped offset; `rules.settle` has rules for these.
+Code, Onset Frame, Apex Frame, Offset Frame, Duration, Micro, Action Units, Estimated Emotion, Objective
+Classes, Notes), its header in row 14, SAMM_CROP, the counts of emotions, and that a few rows have an apex
+outside onset and offset (028_4_1, 032_3_1) or a mistyped offset; `rules.settle` has rules for these.
 """
 
 import re

@@ -19,10 +19,9 @@ _CITATION = """
 
 _DESCRIPTION = """
 Spontaneous micro-expressions in three classes, filmed by three cameras: 164 clips of 16 subjects at 100
-frames
-a second (HS), 71 of 8 subjects at 25 (VIS, and near infrared, NIR). No apex and no action units are coded.
-Here: the faces in all frames, grey, those of a clip cut alike, each frame with its clip's class. Licence: by
-agreement with the set's owners, for research. Whoever uses the set asks its owners for it.
+frames a second (HS), 71 of 8 subjects at 25 (VIS, and near infrared, NIR). No apex and no action units are
+coded. Here: the faces in all frames, grey, those of a clip cut alike, each frame with its clip's class.
+Licence: by agreement with the set's owners, for research. Whoever uses the set asks its owners for it.
 """
 
 

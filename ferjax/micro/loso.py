@@ -17,7 +17,7 @@ import io
 import math
 import pathlib
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -203,8 +203,7 @@ def fit(
     if kept is not None:
         state = state.read(kept, about)
     resident = devices.put(plan.resident(task))
-    step = partial(_chunk, recipe=recipe, k=task.classes, per_epoch=plan.per_epoch, rows=plan.rows)
-    program = devices.compile(lambda _, b, resident: step(b, resident), per_example=True)
+    program = _program(devices, recipe, task.classes, plan.per_epoch, plan.rows)
     end = epochs or recipe.epochs
     with (
         run.Signals() as signals,
@@ -242,6 +241,13 @@ def class_weights(label: np.ndarray, k: int, balanced: bool) -> np.ndarray:
         return np.ones(k, np.float32)
     count = np.bincount(label, minlength=k)
     return (len(label) / (np.maximum(count, 1) * (count > 0).sum())).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _program(devices: Devices, recipe: Recipe, k: int, per_epoch: int, rows: int):
+    """The compiled chunk, once for all fits of one kind on these devices."""
+    step = partial(_chunk, recipe=recipe, k=k, per_epoch=per_epoch, rows=rows)
+    return devices.compile(lambda _, b, resident: step(b, resident), per_example=True)
 
 
 class _Plan:

@@ -7,7 +7,7 @@ from html import escape
 
 from data_pipelines import BadInput
 from ferjax import files, results
-from ferjax.report import charts, parts
+from ferjax.report import charts, parts, strips
 from ferjax.report.style import CSS
 
 _MORE = """
@@ -17,14 +17,16 @@ _MORE = """
 """
 
 
-def page(path: pathlib.Path) -> str:
+def page(path: pathlib.Path, faces: bool = True) -> str:
     """The whole page.
 
     Args:
       path: W/study.json: {"name", "legend", "remarks", "gaps", "matrices": [{"title", "corner", "rows",
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
-        "tables": [{"title", "head", "rows"}], "cells": name -> {"seconds", "created"}}.
+        "tables": [{"title", "head", "rows"}],
+        "clips": [files below its folder, see `strips`], "cells": name -> {"seconds", "created"}}.
+      faces: False embeds no picture of a face.
     Raises:
       BadInput: not readable, or of another schema.
     """
@@ -50,12 +52,15 @@ def page(path: pathlib.Path) -> str:
         sections[f"table{i}"] = (escape(table["title"]), body)
         if i == 0 and any(drawn):
             sections["charts"] = ("Pictures", f'<div class="charts">{"".join(drawn)}</div>')
+    for i, clips in enumerate(said.get("clips", [])):
+        title = f"Clips, {pathlib.Path(clips).parent.name}"
+        sections[f"clips{i}"] = (escape(title), strips.section(path.parent / clips, f"clip{i}", faces))
     notes = [*said.get("remarks", []), *(f"Left out: {gap}." for gap in said.get("gaps", []))]
     if notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
     sections["provenance"] = ("Provenance", _provenance(said))
-    return parts.document(name, "", sections, CSS + _MORE)
+    return parts.document(name, "", sections, CSS + _MORE + strips.STYLE)
 
 
 def _text_cell(text) -> str:

@@ -30,12 +30,14 @@ class Looked(NamedTuple):
         without a search; "" where there is no face.
       box: x, y, width, height of the face in the picture, pixels; of the middle square without a search.
       problem: why the picture cannot be read, else "".
+      further: faces beside this one, see `faces.Found`.
     """
 
     pixels: np.ndarray | None
     how: str = ""
     box: tuple[int, int, int, int] | None = None
     problem: str = ""
+    further: int = 0
 
 
 class Placed(NamedTuple):
@@ -87,7 +89,8 @@ def look(path: str | os.PathLike, crop: str, size: int, placed: Placed | None = 
     found = placed.found if placed else faces.search(grey)
     if found is None:
         return Looked(None)
-    return Looked(faces.align(grey, found.left_eye, found.right_eye, size), found.by, found.box)
+    pixels = faces.align(grey, found.left_eye, found.right_eye, size)
+    return Looked(pixels, found.by, found.box, further=found.further)
 
 
 def look_at_clip(paths: Sequence, crop: str, apex: int = -1) -> Placed:

@@ -19,7 +19,13 @@ from ferjax.parallel import Devices
 
 
 def across(
-    workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0, name: str = ""
+    workdir,
+    data: ConfigDict,
+    split: str = "test",
+    which: str = "best",
+    views: int = 0,
+    name: str = "",
+    into=None,
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
@@ -33,6 +39,7 @@ def across(
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
       name: of the result; "" for <split>_on_<set>.
+      into: folder below which results/ is written; None for the training's.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
       learned from, another without these.
@@ -64,14 +71,20 @@ def across(
     scored, probability, note = on_common(part, probability, learned.train.classes)
     fresh = ~leaks.seen(scored, learned.train, learned.select)
     name = name or f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
-    jobs = [(name, scored, probability, [note])]
+    maps = evaluate.relabelled(data, parts)
+    maps += [f"What the network learned from: {line}" for line in evaluate.relabelled(c.data, learned)]
+    jobs = [(name, scored, probability, [note, *maps])]
     known = int((~fresh).sum())
     if known:
         jobs[0][3].append(
             f"{known} of these images are also, pixel for pixel, in a part trained or selected on"
         )
         if fresh.any():
-            told = [note, f"{known} images are left out that are also in a part trained or selected on"]
+            told = [
+                note,
+                *maps,
+                f"{known} images are left out that are also in a part trained or selected on",
+            ]
             jobs.append((f"{name}_without_duplicates", scored.take(fresh), probability[fresh], told))
     paths = []
     for name, rows, p, notes in jobs:
@@ -81,7 +94,7 @@ def across(
         )
         paths.append(
             results.write_result(
-                workdir,
+                into or workdir,
                 name,
                 scores,
                 split=rows.name,

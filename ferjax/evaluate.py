@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input, leaks
+from data_pipelines import BadInput, arrays, divide, input, leaks
 from ferjax import au_metrics, checkpoint, files, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
@@ -116,7 +116,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
-    notes += relabelled(config)
+    notes += relabelled(config.data, parts)
     if task.kind == "aus":
         threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
         notes += task.notes()
@@ -170,7 +170,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
         note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
-        paths.append(write(without, fresh, [note]))
+        paths.append(write(without, fresh, [note, *relabelled(config.data, parts)]))
     else:
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
@@ -187,11 +187,12 @@ def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> by
     return files.csv_bytes([head, *rows])
 
 
-def relabelled(config: ConfigDict) -> list[str]:
-    """A note on the map by which emotions were named anew, where there is one."""
-    if not (config.data.map or config.data.classes):
+def relabelled(data: ConfigDict, parts: arrays.Parts) -> list[str]:
+    """A note on the map by which emotions were named anew and on what it left out, where there is one."""
+    if not (data.map or data.classes):
         return []
-    return [f"Emotions by name: map {config.data.map or 'none'}; kept {config.data.classes or 'all'}."]
+    did = divide.mapped(parts)
+    return [f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}."]
 
 
 def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:

@@ -67,7 +67,7 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
         say(f"gap: {gap}")
     say(study.about())
     cells = study.cells()
-    done = protocols.finished(workdir, cells)
+    done = protocols.finished(workdir, cells, say)
     if len(done) < len(cells):
         say("measuring this machine's speed for the time budget")
         cells = study.cells(study.speeds())

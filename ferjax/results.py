@@ -104,7 +104,7 @@ def write_result(
         metrics[key] = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
         if estimate.reason:
             metrics[key]["reason"] = estimate.reason
-    notes = list(notes)
+    notes = [*notes, *scores.notes]
     if scores.unlabelled:
         notes.append(f"Left out, their label being unknown: {scores.unlabelled} of the split's images.")
     result = {

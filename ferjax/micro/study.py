@@ -100,7 +100,7 @@ class Study:
         found, self.remarks = {}, []
         for name, one in c.sets.items():
             config_lib.check(one.source)
-            why = not_on_disk(one.source.data)
+            why = not_on_disk(one.source.data, name)
             if why:
                 self.gaps[name] = why
                 continue
@@ -261,7 +261,8 @@ class Study:
             network, _ = self.network(fold, kind)
             told = {"features": self.features(network, kind)}
             files.write(folder / "features.npz", files.npz_bytes(told))
-            return found | {"files": [os.path.relpath(folder / "features.npz", self.workdir)]}, 0
+            mine = os.path.relpath(folder / "features.npz", self.workdir)
+            return found | {"files": [*found.get("files", []), mine]}, 0
 
         about = {**self.about_frames(), "input": kind, "data": self.data()}
         seconds = 0.0

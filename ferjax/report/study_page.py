@@ -14,6 +14,8 @@ _MORE = """
 .matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
 .matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
 .matrix td small { display: block; color: inherit; }
+.matrix td.gap { color: var(--soft); background: repeating-linear-gradient(135deg, transparent 0 6px,
+  var(--rule) 6px 7px); }
 """
 
 
@@ -25,7 +27,8 @@ def page(path: pathlib.Path, faces: bool = True) -> str:
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
         "tables": [{"title", "head", "rows"}],
-        "clips": [files below its folder, see `strips`], "cells": name -> {"seconds", "created"}}.
+        "clips": [files below its folder, see `strips`], "cells": name -> {"seconds", "created"}}. A cell
+        that is not there has no accuracy, and why as "not on disk: more".
       faces: False embeds no picture of a face.
     Raises:
       BadInput: not readable, or of another schema.
@@ -89,17 +92,22 @@ def _matrix(m: Mapping) -> str:
 
 def _cell(cell: Mapping | None) -> str:
     if not cell or cell.get("accuracy") is None:
-        return f"<td class='missing'>{escape((cell or {}).get('why', 'not there'))}</td>"
+        why, _, more = (cell or {}).get("why", "not there").partition(": ")
+        title = f' title="{escape(more, quote=True)}"' if more else ""
+        return f"<td class='gap'{title}>{escape(why)}{_of_paper(cell or {})}</td>"
     value = cell["accuracy"]
     hot = min(1.0, max(0.0, value))
     ink = "color: var(--hot-ink)" if hot > 0.55 else ""
     span = ""
     if _finite(cell.get("low")) and _finite(cell.get("high")):
         span = f"<small>{100 * cell['low']:.1f} to {100 * cell['high']:.1f}</small>"
-    paper = f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
     why = f' title="{escape(cell["why"], quote=True)}"' if cell.get("why") else ""
     shade = f'style="background: rgba(var(--heat), {hot:.2f}); {ink}"'
-    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{paper}</td>"
+    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{_of_paper(cell)}</td>"
+
+
+def _of_paper(cell: Mapping) -> str:
+    return f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
 
 
 def _finite(value) -> bool:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import io
+import itertools
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from clip_sets import make_clips
 from data_pipelines import BadInput, arrays, clips, exported, motion
 from ferjax import config as config_lib
 from ferjax import protocols, report, reproduce, results
-from ferjax.micro import loso
+from ferjax.micro import loso, spotted, tables
 from ferjax.micro import study as micro
 
 PEOPLE = tuple(f"s{i}" for i in range(3) for _ in range(4))
@@ -230,3 +231,76 @@ def test_a_subject_with_one_clip_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "load", lambda data: (few, ()))
     s = micro.Study(tiny_study(), tmp_path)
     assert "subjects with a single clip: b; their fold tests one clip" in s.remarks
+
+
+def longer(made, lead=12):
+    """The clips with so many still frames before the onset and after the offset."""
+    image, start = [], [0]
+    for i in range(len(made)):
+        f = made.frames(i)
+        image += [f[:1].repeat(lead, 0), f, f[-1:].repeat(lead, 0)]
+        start.append(start[-1] + len(f) + 2 * lead)
+    number = np.concatenate([np.arange(b - a) for a, b in itertools.pairwise(start)])
+    moved = {name: getattr(made, name) + lead for name in ("onset", "apex", "offset")}
+    return dataclasses.replace(
+        made, image=np.concatenate(image), start=np.array(start), number=number.astype(np.int32), **moved
+    )
+
+
+def test_recordings_with_neutral_ends_are_spotted_and_the_guess_stands_beside(tmp_path):
+    s = micro.Study(tiny_study(), tmp_path)
+    assert spotted.cells(s) == []  # cut at onset and offset
+    s.clips = longer(tiny_clips())
+    cells = {cell.name: cell for cell in spotted.cells(s)}
+    assert set(cells) == {"spotting/pixels", "spotting/middle", "spotting/features"}
+    done = {}
+    for name in ("spotting/pixels", "spotting/middle"):
+        done[name], _ = cells[name].run(tmp_path / name)
+    rows = {r[0].partition(":")[0]: r for r in tables._spotting(s, done)}
+    assert float(rows["pixels"][1].split()[0]) > 0.5  # mean IoU of bumps that are 9 to 12 frames long
+    with np.load(tmp_path / "spotting/middle/spotted.npz") as file:
+        found = file["found"]
+    lasting = found[:, 2] - found[:, 0] + 1
+    for who in s.subjects:  # a guess knows only the others' durations
+        others = (s.clips.offset - s.clips.onset + 1)[s.clips.subject != who].mean()
+        assert (lasting[s.clips.subject == who] == round(others)).all()
+
+
+def test_one_network_for_all_folds_is_labelled_as_the_leak_it_is(tmp_path):
+    s = micro.Study(tiny_study(network="shared"), tmp_path)
+    assert s.folds() == ["shared"] and "WHICH SAW THE SUBJECT HELD OUT" in s.about()
+    parts = s.frame_parts("shared", "grey")
+    assert len(set(parts.train.subject)) == len(s.subjects) - 1 - s.c.inner
+    np.savez(tmp_path / "x.npz")
+    for fold in s.folds():
+        where = tmp_path / "cells" / "frames" / "grey" / fold
+        where.mkdir(parents=True)
+        np.savez(where / "features.npz", features=np.zeros((len(s.clips), 6, 3), np.float32))
+    assert s.task("grey").network.tolist() == [0, 0, 0]
+
+
+def test_several_sets_are_one_and_a_missing_one_leaves_a_gap(tmp_path, monkeypatch):
+    c = tiny_study()
+    micro.add_set(c, "two", config_lib.default(), "TWO")
+    gone = config_lib.default()
+    with gone.unlocked():
+        gone.data.name = "casme2"
+    micro.add_set(c, "casme2", gone, "CASME II")
+    s = micro.Study(c, tmp_path)
+    assert len(s.clips) == 24 and s.subjects[0] == "one-s0" and s.title == "TINY + TWO"
+    assert list(s.gaps) == ["casme2"] and "--dir casme2=FOLDER" in s.gaps["casme2"]
+
+
+def test_inner_subjects_watch_and_do_not_train(tmp_path):
+    s = micro.Study(tiny_study(epoch_rule="inner"), tmp_path)
+    for who in s.subjects:
+        where = tmp_path / "cells" / "frames" / "grey" / who
+        where.mkdir(parents=True)
+        np.savez(where / "features.npz", features=np.zeros((len(s.clips), 6, 3), np.float32))
+    task = s.task("grey")
+    for f, who in enumerate(s.subjects):
+        within = clips.inner(s.subjects, who, 1)
+        assert set(s.clips.subject[task.train[f]]) == set(s.subjects) - {who, *within}
+        assert set(s.clips.subject[task.watch[f][task.choose[f]]]) == set(within)
+        parts = s.frame_parts(who, "grey")
+        assert set(parts.select.subject) == set(within)  # the same people choose both epochs

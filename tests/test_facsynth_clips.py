@@ -76,7 +76,7 @@ def test_phases_are_those_of_the_truth(lead):
         rows = rows_of(truth, name)
         number = np.array([int(i[-6:]) for i in truth["id"][rows].tolist()])
         assert (np.diff(number) == 1).all() and 30 <= number[0] <= 250
-        assert (onset - number[0], number[-1] - offset) == (lead, lead)
+        assert lead <= onset - number[0] <= 3 * lead and lead <= number[-1] - offset <= 3 * lead
         assert script.SHORTEST <= offset - onset + 1 <= script.LONGEST
         moving = np.delete(truth["aus"][rows], SHUT, 1).max((1, 2))
         at = onset - number[0]
@@ -111,19 +111,22 @@ def test_no_set_of_units_belongs_to_two_classes():
 def test_lead_adds_frames_and_leaves_the_expression_as_it_is():
     short, long = (micro.scripts({"lead": lead, "blinks": 0})[9] for lead in (0, 25))
     a, b = (generate.draw([clip], 0, speed=0.05) for clip in (short, long))
-    assert len(b) == len(a) + 50
-    np.testing.assert_array_equal(a, b[25:-25])
+    at = long.onset - long.first
+    assert 25 <= at <= 75 and 25 <= len(b) - len(a) - at <= 75
+    np.testing.assert_array_equal(a, b[at : at + len(a)])
 
 
 def test_neutral_frames_are_the_same_but_for_noise_and_drift():
     clip = micro.scripts({"lead": 20, "blinks": 0})[4]
     still = generate.draw([clip], 0)
-    assert (still[:21] == still[0]).all() and not (still[22:40] == still[0]).all((1, 2, 3)).any()
-    grain = generate.draw([clip], 0, noise=4.0)[:21].astype(float) - still[0]
+    at = clip.onset - clip.first
+    assert (still[: at + 1] == still[0]).all()
+    assert not (still[at + 2 : at + 20] == still[0]).all((1, 2, 3)).any()
+    grain = generate.draw([clip], 0, noise=4.0)[: at + 1].astype(float) - still[0]
     assert abs(grain.std() - 4.0) < 0.2 and abs(grain.mean()) < 0.1
     assert abs(np.corrcoef(grain[0].ravel(), grain[1].ravel())[0, 1]) < 0.08  # anew in every frame
     moved = generate.draw([clip], 0, speed=0.3)
-    assert (moved[20] == still[20]).all() and np.abs(moved[0].astype(float) - still[0]).max() > 10
+    assert (moved[at] == still[at]).all() and np.abs(moved[0].astype(float) - still[0]).max() > 10
 
 
 def test_drift_is_slow_smooth_and_bounded():
@@ -227,7 +230,8 @@ def test_clips_are_read_like_those_of_any_set(whole):
     assert (np.delete(found.aus, SHUT, 1) > 0).any(1).all()
     longer = {**data, "options": {**FEW, "lead": 10}}
     long = clips.load(longer)[0]
-    assert (long.onset == 10).all() and (long.offset == np.diff(long.start) - 11).all()
+    ends = np.stack([long.onset, np.diff(long.start) - 1 - long.offset])
+    assert ends.min() >= 10 and ends.max() <= 30 and len(np.unique(ends)) > 5
     assert arrays.data_set({**data, "image_size": 96})[1]["image_size"] == 96  # drawn at that size
 
 

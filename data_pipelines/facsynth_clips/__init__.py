@@ -23,7 +23,7 @@ OPTIONS = {
     "clips_per_subject": 8,
     "image_size": 48,  # pixels; the renderer draws at this size
     "seed": 0,
-    "lead": 0,  # neutral frames before the onset, and as many after the offset; 0: cut at onset and offset
+    "lead": 0,  # least neutral frames before onset and after offset, up to 3 times that; 0: none
     "weakest": 0.12,  # intensity of a unit at the apex, at least
     "strongest": 0.37,  # and at most; a fifth each is a FACS intensity, so these are A and B
     "drift": 0.03,  # sides of the picture a second that the head moves at most, and as many radians it rolls

@@ -93,7 +93,8 @@ def write(
 
     Args:
       seed, subject, clip: from 0; clips of a subject go through the classes in turn.
-      lead: neutral frames before the onset, and frames after the offset.
+      lead: the fewest frames before the onset, and after the offset; up to three times as many, drawn for
+        each.
       weakest, strongest: bounds of a unit's intensity at the apex, on its stronger side.
       blinks: share of the clips that hold one.
     """
@@ -102,7 +103,9 @@ def write(
     peak = _peak(lots, CLASSES[label], weakest, strongest)
     length = SHORTEST + int((LONGEST - SHORTEST + 1) * lots.random() ** 1.5)  # 60 on average
     first = int(lots.integers(FIRST[0], FIRST[1] + 1))
-    onset = first + lead
+    spare = np.random.default_rng([seed, subject, clip, 1]).integers(lead, 3 * lead + 1, 2)
+    before, after = (int(n) for n in spare)  # so that no guess knows where an expression must lie
+    onset = first + before
     apex = onset + round(lots.uniform(*APEX) * (length - 1))
     rest, angle = lots.uniform(0.0, REST), lots.uniform(0.0, 2 * np.pi)
     rate, phase = lots.uniform(*SWAY, 3), lots.uniform(0.0, 2 * np.pi, 3)
@@ -111,11 +114,11 @@ def write(
     blink = None
     if lots.random() < blinks:
         takes = int(lots.integers(BLINK[0], BLINK[1] + 1))
-        begin = first + int(lots.integers(0, length + 2 * lead - takes))
+        begin = first + int(lots.integers(0, length + before + after - takes))
         blink = (begin, begin + takes // 3, begin + takes, lots.uniform(0.6, 1.0))
     sway = np.stack([top / (2 * np.pi * rate), rate, phase])
     offset = onset + length - 1
-    return Clip(subject, clip, label, peak, rest, first, onset, apex, offset, offset + lead, blink, sway)
+    return Clip(subject, clip, label, peak, rest, first, onset, apex, offset, offset + after, blink, sway)
 
 
 def _peak(lots: np.random.Generator, emotion: str, weakest: float, strongest: float) -> np.ndarray:
@@ -142,15 +145,15 @@ def intensities(clip: Clip) -> np.ndarray:
     From the onset, where all is 0, to the apex and on to the rest at the offset without a jerk; what is left
     then fades until the last frame.
     """
-    lead, t = clip.onset - clip.first, clip.last - clip.first + 1
-    frames = LONGEST + 2 * lead  # the same for all clips: JAX compiles once
+    t = clip.last - clip.first + 1
+    frames = -(-t // 128) * 128  # a few sizes: JAX compiles each once
 
     def course(a: int, b: int, c: int, **how: float) -> np.ndarray:
         times = (float(number - clip.first) for number in (a, b, c))
         return np.asarray(expressions.au_curve(*times, frames, 1.0, **how))[:t]
 
     shown = course(clip.onset, clip.apex, clip.offset, rest=clip.rest)
-    if lead:
+    if clip.last > clip.offset:
         shown = shown - course(clip.offset, clip.last, clip.last + 1, peak=clip.rest, rest=clip.rest)
     out = np.maximum(shown, 0.0)[:, None, None] * clip.peak
     if clip.blink:

@@ -93,6 +93,11 @@ class Split:
         return digest.hexdigest()
 
     @functools.cached_property
+    def pixels(self) -> np.ndarray:
+        """S32 [n], see `hash_rows`."""
+        return hash_rows(self.image)
+
+    @functools.cached_property
     def subjects(self) -> tuple[str, ...]:
         """Names of the subjects, sorted; `subject_code` indexes them."""
         return tuple(name for name in np.unique(self.subject).tolist() if name)
@@ -227,7 +232,7 @@ def together(split: Split, sequences: Callable = clips) -> list[bytes]:
     Returns:
       [n]; a clip's and an image's key begin with a zero byte, so that no subject can be named alike.
     """
-    pixels = hash_rows(split.image).tolist()
+    pixels = split.pixels.tolist()
     of = sequences(split.id).tolist()
     keys = []
     for who, clip, name, same in zip(split.subject.tolist(), of, split.id.tolist(), pixels, strict=True):

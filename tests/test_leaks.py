@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import tiny_config, tiny_split
 
-from data_pipelines import BadInput, arrays, divide, exported, labels, split
+from data_pipelines import BadInput, arrays, divide, exported, labels, leaks, split
 from data_pipelines.split import hash_rows
 
 
@@ -65,6 +65,23 @@ def test_a_published_division_is_taken_as_it_is(tmp_path, by):
     if by == "the config":
         data.published = "a division of theirs"
     assert arrays.load_parts(data).published == "a division of theirs"
+
+
+@pytest.mark.parametrize("published", ["", "a division of theirs"])
+def test_a_shared_person_is_refused_in_a_published_division_too(tmp_path, published):
+    made = parts()
+    made["test"] = dataclasses.replace(made["test"], subject=made["train"].subject)
+    with pytest.raises(BadInput, match=r"share 5 subjects 'train-S0'.*give every subject one part$"):
+        arrays.load_parts(write(tmp_path, made, published))
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("manifest", True), ("tiny", False)])
+def test_people_of_one_name_in_two_sets_are_told_how_to_tell_them_apart(name, prefix):
+    theirs = arrays.Parts(*parts().values(), "", published="x")
+    test = dataclasses.replace(theirs.train, name=f"{name}[test, fold 0 of 3]")
+    with pytest.raises(BadInput, match=r"names must differ between sets") as e:
+        leaks.refuse_learned(theirs, theirs, test)
+    assert ("data.options.prefix" in str(e.value)) == prefix and "data.published" not in str(e.value)
 
 
 def test_leaving_duplicates_out_mends_it(tmp_path):

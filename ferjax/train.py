@@ -169,7 +169,7 @@ class _Loop:
         done, begun = self.checkpoints.last() or 0, {}
         if config.transfer.workdir and not done:
             params = jax.tree.map(np.asarray, self.devices.to_global(state).params)
-            params, begun = transfer.begin(config, params, self.parts.train.image.shape[1:])
+            params, begun = transfer.begin(config, params, self.parts.train.image.shape[1:], self.task)
             state = state.replace(params=self.devices.put(params))
             if state.ema:
                 state = state.replace(ema=self.devices.put(params))

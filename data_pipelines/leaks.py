@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,7 +76,90 @@ def set_of(split: Split) -> str:
     return re.split(r"[/\[]", split.name)[0]
 
 
-def refuse_learned(learned: Parts, of: Parts, reported: Split) -> None:
+class Side(NamedTuple):
+    """What a network was trained on, or selected on, without the pictures.
+
+    Attributes:
+      subject: str [m], sorted; nobody ("") is not among them.
+      image: S32 [n], `Split.pixels`, sorted, each once.
+      id: str [n], of an image with those pixels.
+      published: bool [n], whether it stands in a published division alone.
+    """
+
+    subject: np.ndarray
+    image: np.ndarray
+    id: np.ndarray
+    published: np.ndarray
+
+    @classmethod
+    def of(cls, split: Split, published: bool = False) -> "Side":
+        """Of a split, whose division is a published one or not."""
+        image, first = np.unique(split.pixels, return_index=True)
+        return cls(np.array(split.subjects, np.str_), image, split.id[first], np.full(len(image), published))
+
+    def __or__(self, other: "Side") -> "Side":
+        """What is in either."""
+        image = np.concatenate([self.image, other.image])
+        image, first, back = np.unique(image, return_index=True, return_inverse=True)
+        published = np.ones(len(image), bool)
+        np.logical_and.at(published, back, np.concatenate([self.published, other.published]))
+        subject = np.union1d(self.subject, other.subject)
+        return Side(subject, image, np.concatenate([self.id, other.id])[first], published)
+
+
+class Learned(NamedTuple):
+    """What a network has learned from.
+
+    Attributes:
+      trained: what its weights were fitted to.
+      selected: what chose an epoch.
+      image_shape: (h, w, c) of the images, which can be compared with those of this shape only.
+      sets: names of the data sets.
+      unknown: sentences on what else there is and is not known.
+    """
+
+    trained: Side
+    selected: Side
+    image_shape: tuple[int, int, int]
+    sets: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Parts) -> "Learned":
+        """Of a network that was trained and selected on these parts, from random weights."""
+        sides = (Side.of(split, bool(parts.published)) for split in (parts.train, parts.select))
+        sets = tuple(dict.fromkeys((set_of(parts.train), set_of(parts.select))))
+        return cls(*sides, parts.train.image.shape[1:], sets)
+
+    @classmethod
+    def nothing(cls, image_shape, unknown: str) -> "Learned":
+        """Of a network of which nothing is known, but why."""
+        none = Side(*(np.zeros(0, kind) for kind in ("U1", "S32", "U1", bool)))
+        return cls(none, none, tuple(image_shape), (), (unknown,))
+
+    def __or__(self, other: "Learned") -> "Learned":
+        """Of a network that began from the other; images of one shape."""
+        return Learned(
+            self.trained | other.trained,
+            self.selected | other.selected,
+            self.image_shape,
+            tuple(dict.fromkeys((*self.sets, *other.sets))),
+            tuple(dict.fromkeys((*self.unknown, *other.unknown))),
+        )
+
+    def without_images(self, image_shape, unknown: str) -> "Learned":
+        """Its people alone, where images cannot be compared; `unknown` says why."""
+        none = Learned.nothing(image_shape, unknown)
+        sides = (none.trained._replace(subject=s.subject) for s in (self.trained, self.selected))
+        return Learned(*sides, none.image_shape, self.sets, (*self.unknown, unknown))
+
+    def seen(self, split: Split, selected: bool = True) -> np.ndarray:
+        """bool [n]: images of a split that it was trained on, or selected on if that counts."""
+        known = [side.image for side in (self.trained, self.selected)[: 1 + selected]]
+        return np.isin(split.pixels, np.concatenate(known))
+
+
+def refuse_learned(learned: Parts | Learned, of: Parts, reported: Split, who: str = "the network") -> None:
     """Refuses to report what a network from elsewhere was trained or selected on.
 
     A shared image is let through where either division is a published one: the figures then come with and
@@ -85,17 +169,24 @@ def refuse_learned(learned: Parts, of: Parts, reported: Split) -> None:
       learned: what the network was trained and selected on.
       of: the parts that `reported` is one of.
       reported: what is to be reported.
+      who: the network, in words.
     Raises:
       BadInput: naming the people or images on both sides.
     """
-    published = learned.published or of.published
-    for words, side in (("trained on", learned.train), ("selected on", learned.select)):
-        people = shared_subjects(side, reported)
-        images = [] if people or published else shared_images(side, reported)
+    learned = learned if isinstance(learned, Learned) else Learned.of(learned)
+    for words, side in (("trained on", learned.trained), ("selected on", learned.selected)):
+        people = sorted(set(side.subject.tolist()) & set(reported.subjects))
+        images = []
+        if not people and not of.published:
+            ours = zip(side.image.tolist(), side.id.tolist(), side.published.tolist(), strict=True)
+            theirs = {pixels: name for pixels, name, excused in ours if not excused}
+            found = zip(reported.pixels.tolist(), reported.id.tolist(), strict=True)
+            images = [(theirs[pixels], name) for pixels, name in found if pixels in theirs]
         if people or images:
-            where = f"what the network was {words}, {side.name}, and {reported.name} (to be reported)"
-            mend = elsewhere(bool(people), (set_of(side), set_of(reported)))
-            raise BadInput(said(where, people, images, mend))
+            where = f"what {who} was {words} and {reported.name} (to be reported)"
+            raise BadInput(
+                said(where, people, images, elsewhere(bool(people), (*learned.sets, set_of(reported))))
+            )
 
 
 def elsewhere(people: bool, sets: Sequence[str]) -> str:

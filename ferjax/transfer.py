@@ -6,6 +6,7 @@ names, as in a shell, a comma between: "block*,dense". What is taken, kept and s
 
 import fnmatch
 import hashlib
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput
-from ferjax import checkpoint, config, evaluate, results
+from data_pipelines import BadInput, leaks
+from data_pipelines.split import Parts
+from ferjax import checkpoint, config, evaluate, learned, results
 from ferjax.config_rules import part_numbers
 
 Array = jax.Array
 FROZEN = "frozen"
+log = logging.getLogger(__name__)
 
 
 def patterns(text: str) -> tuple[str, ...]:
@@ -90,7 +93,7 @@ def gates(c: ConfigDict, params: dict, step: Array, steps_per_epoch: int) -> dic
     return {n: (step >= round(e * steps_per_epoch)).astype(jnp.float32) for n, e in begin.items()}
 
 
-def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int], task) -> tuple[dict, dict]:
+def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, leaks.Learned]:
     """The weights a training starts from: those of another training's parts, the rest as they were drawn.
 
     Convolutions fit any image size. A first convolution of one channel becomes one of three that gives a
@@ -100,12 +103,14 @@ def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int], task) 
     Args:
       c: config; its `transfer` says from where, and which parts are taken.
       params: freshly drawn, on the host.
-      image_shape: [h, w, c] of this training's images.
+      parts: of this training.
       task: of `tasks`; its names are those of the outputs.
     Returns:
-      (params, {"workdir", "step", "config_hash", "weights", "taken"} for the run's description).
+      (params, {"workdir", "step", "config_hash", "weights", "taken", "learned", "notes"} for the run's
+      description, what the source has learned from).
     Raises:
-      BadInput: no such training, or a part that does not fit.
+      BadInput: no such training, a part that does not fit, or a source that was trained or selected on what
+        is to be reported, see `learned.check_start`.
     """
     t = c.transfer
     saved = results.read_workdir(t.workdir)
@@ -115,6 +120,7 @@ def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int], task) 
         )
     source = config.from_json(saved["config"])
     theirs, step = source_weights(t.workdir, t.checkpoint)
+    image_shape = parts.train.image.shape[1:]
     out, taken = dict(params), []
     for name in params:
         if not _matches(name, patterns(t.take)):
@@ -133,13 +139,20 @@ def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int], task) 
         raise BadInput(
             f"config key transfer.take is {t.take!r}: no part is taken from {t.workdir}; name some"
         )
-    return out, {
+    seen = learned.of_source(t.workdir, image_shape)
+    notes = learned.check_start(seen, parts, t.workdir)
+    for note in notes:
+        log.warning("%s", note)
+    begun = {
         "workdir": str(t.workdir),
         "step": step,
         "config_hash": results.config_hash(saved["config"]),
         "weights": weights_hash({name: theirs[name] for name in taken}),
         "taken": taken,
+        "learned": learned.counts(seen),
+        "notes": notes,
     }
+    return out, begun, seen
 
 
 def _outputs(run: dict) -> tuple[str, ...]:

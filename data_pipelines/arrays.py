@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import BadInput, divide, exported, leaks, prepared
+from data_pipelines.manifest import table
 from data_pipelines.split import Parts, Split, blank, clips, hash_rows, resize, shuffle_labels, stratified
 
-__all__ = ["DEFAULTS", "Parts", "Split", "data_set", "load_parts", "names", "print_check"]
+__all__ = ["DEFAULTS", "Parts", "Split", "data_set", "load_parts", "names", "print_check", "write_manifest"]
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +172,48 @@ def print_check(name: str, folder: str) -> int:
     if gaps:
         print(*(gaps(folder) or ["nothing was passed over"]), sep="\n")
     return 0
+
+
+def write_manifest(
+    name: str, folder: str, out: str = "", force: bool = False, given: Sequence[str] = ()
+) -> str:
+    """Writes a set that has a `listing` as a manifest, which a user can read, mend and add to.
+
+    Args:
+      name: of the set, such as "casme2".
+      folder: the user's files.
+      out: the CSV; "" is manifest.csv in the folder.
+      force: whether a file that is there is overwritten.
+      given: options of the set, "tree=raw".
+    Returns:
+      One line: what was written, and how it is read.
+    Raises:
+      BadInput: no such set or option, files that cannot be read, or a CSV that is there.
+    """
+    module = None if name == "npz" else data_set({"name": name})[0]
+    if not hasattr(module, "listing"):
+        can = [n for n in names() if hasattr(importlib.import_module(f"data_pipelines.{n}"), "listing")]
+        raise BadInput(f"data manifest {name}: only {', '.join(can)} can be written as a manifest")
+    options = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise BadInput(f"--option {text}: write NAME=VALUE, as in tree=raw")
+        options[key] = value
+    _, options = data_set({"name": name, "dir": folder, "options": options})
+    path = Path(out or Path(folder, table.NAME)).expanduser()
+    if path.is_dir():
+        path /= table.NAME
+    found = module.listing(options)
+    if path.exists() and not force:
+        raise BadInput(f"{path} is there already; name another by --out, or overwrite it by --force")
+    table.write(found, path)
+    crop = module.crop(options)
+    return (
+        f"{len(found.rows)} frames of {len(found.phases)} clips are in {path}; data.name=manifest, "
+        f"data.dir={path}, data.options.crop={crop} reads them; ferjax data check {name} tells what was left "
+        "out"
+    )
 
 
 def _train_validation_test(options: Mapping, splits: Mapping[str, Split]) -> tuple:

@@ -22,7 +22,7 @@ def folders(place: Path) -> list[Path]:
 def write(path: Path, text: str) -> None:
     """Writes a small file, whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text)
+    partial.write_text(text, "utf-8")
     os.replace(partial, path)
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from data_pipelines import BadInput, labels
 from data_pipelines.split import Parts, clips, join, together
 
+MAPPED = "emotions mapped by name: "  # begins the finding that says what a map did
+
 
 def by_hash(keys: Sequence[str]) -> np.ndarray:
     """Divides what has no parts of its own: about 70 in 100 keys train, 10 validate, 20 are the test.
@@ -143,4 +145,9 @@ def told(classes, table: dict[str, str], left: dict[str, int]) -> str:
     renamed = [f"{old} as {new}" for old, new in table.items() if new and old in classes]
     gone = [f"{count} images of {name}" for name, count in left.items() if count]
     words = [", ".join(renamed) or "no class renamed", f"left out: {', '.join(gone) or 'nothing'}"]
-    return "emotions mapped by name: " + "; ".join(words)
+    return MAPPED + "; ".join(words)
+
+
+def mapped(findings: Sequence[str]) -> str:
+    """What a map did to the parts that have these findings, as `told` has it; "" where there was none."""
+    return next((line.removeprefix(MAPPED) for line in findings if line.startswith(MAPPED)), "")

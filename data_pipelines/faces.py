@@ -55,6 +55,7 @@ class Found(NamedTuple):
       how: "eyes": found in the box; "box": taken where a box of that size has them.
       by: which detector: "frontal"; of `search` also "enlarged" (a small face), "profile" or "mirrored
         profile".
+      further: faces apart from this one that the same detector sees.
     """
 
     box: tuple[int, int, int, int]
@@ -62,6 +63,7 @@ class Found(NamedTuple):
     right_eye: np.ndarray
     how: str
     by: str = "frontal"
+    further: int = 0
 
 
 def read_grey(path: str | PathLike) -> np.ndarray:
@@ -307,6 +309,13 @@ def _largest(boxes) -> tuple[int, int, int, int] | None:
     return tuple(int(v) for v in max(boxes.tolist(), key=lambda b: (b[2] * b[3], -b[1], -b[0])))
 
 
+def _apart(boxes, box: tuple[int, int, int, int]) -> int:
+    """How many boxes [n, 4] lie apart from one: their centre is outside of it, and its outside of them."""
+    a, b = np.asarray(boxes, float).reshape(-1, 4), np.asarray(box, float)
+    off = np.abs(a[:, :2] + a[:, 2:] / 2 - b[:2] - b[2:] / 2)
+    return int((off > np.maximum(a[:, 2:], b[2:]) / 2).any(1).sum())
+
+
 def _frontal(picture: np.ndarray, share: int) -> Found | None:
     """The largest frontal face, at least 1 / share of a grey picture's shorter side, and its eyes."""
     least = max(20, min(picture.shape) // share)
@@ -327,8 +336,8 @@ def _frontal(picture: np.ndarray, share: int) -> Found | None:
     pair = _pair(np.asarray(found, np.float64).reshape(-1, 4), w)
     if pair is not None:
         corner = np.array([x, y], np.float64)
-        return Found(box, pair[0] + corner, pair[1] + corner, "eyes")
-    return Found(box, *_eyes_of_box(box), "box")
+        return Found(box, pair[0] + corner, pair[1] + corner, "eyes", further=_apart(boxes, box))
+    return Found(box, *_eyes_of_box(box), "box", further=_apart(boxes, box))
 
 
 def _small(picture: np.ndarray) -> Found | None:
@@ -348,7 +357,7 @@ def _small(picture: np.ndarray) -> Found | None:
 def _profile(picture: np.ndarray) -> Found | None:
     """The face in profile that the detector is surest of, in a grey picture or its mirror image."""
     least = max(20, min(picture.shape) // 6)
-    best = None
+    best, every = None, []
     for by, seen in (("profile", picture), ("mirrored profile", picture[:, ::-1])):
         with _one_at_a_time:
             boxes, _, sure = _cascades()[2].detectMultiScale3(
@@ -361,10 +370,11 @@ def _profile(picture: np.ndarray) -> Found | None:
         for (x, y, w, h), weight in zip(
             np.reshape(boxes, (-1, 4)).tolist(), np.ravel(sure).tolist(), strict=True
         ):
+            x = picture.shape[1] - x - w if by == "mirrored profile" else x
+            every.append((int(x), int(y), int(w), int(h)))
             if best is None or weight > best[0]:
-                x = picture.shape[1] - x - w if by == "mirrored profile" else x
-                best = (weight, (int(x), int(y), int(w), int(h)), by)
-    return best and Found(best[1], *_eyes_of_box(best[1]), "box", best[2])
+                best = (weight, every[-1], by)
+    return best and Found(best[1], *_eyes_of_box(best[1]), "box", best[2], _apart(every, best[1]))
 
 
 def _eyes_of_box(box: tuple[int, int, int, int]) -> tuple[np.ndarray, np.ndarray]:

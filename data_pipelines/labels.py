@@ -279,6 +279,15 @@ def label_map(text: str) -> dict[str, str]:
     return out
 
 
+def then(first: str, second: str) -> str:
+    """Two maps, one after the other, as one that is written out; an empty one changes nothing."""
+    if not first or not second:
+        return first or second
+    one, other = label_map(first), label_map(second)
+    both = other | {old: other.get(new, new) for old, new in one.items()}
+    return ",".join(f"{old}={new}" for old, new in both.items())
+
+
 def mapped_classes(classes: Sequence[str], mapping: dict[str, str]) -> tuple[str, ...]:
     """The classes after a map, in their order, each once."""
     return tuple(dict.fromkeys(new for new in (mapping.get(name, name) for name in classes) if new))

@@ -1,7 +1,8 @@
 """Any picture on disk -> a network's input: which files are pictures, where the face is, the crop.
 
 `manifest`, `nova_emotions` and `ferjax predict` read pictures through `look_at_all`, so that what a
-network is shown later is cut as what it was trained on.
+network is shown later is cut as what it was trained on. All frames of a clip are cut alike, where
+`look_at_clip` says: a detector's error differs from frame to frame and would look like movement.
 """
 
 import os
@@ -29,23 +30,45 @@ class Looked(NamedTuple):
         without a search; "" where there is no face.
       box: x, y, width, height of the face in the picture, pixels; of the middle square without a search.
       problem: why the picture cannot be read, else "".
+      further: faces beside this one, see `faces.Found`.
     """
 
     pixels: np.ndarray | None
     how: str = ""
     box: tuple[int, int, int, int] | None = None
     problem: str = ""
+    further: int = 0
 
 
-def look(path: str | os.PathLike, crop: str, size: int) -> Looked:
+class Placed(NamedTuple):
+    """Where the face is in a clip, for all its frames.
+
+    Attributes:
+      shape: height and width that every frame must have, pixels.
+      first: the file of the first frame, which has them.
+      found: the face; None where there is none, or none was searched.
+      problem: why one of the frames looked at cannot be read, else "".
+      at: which of the clip's frames that is, or the one in which the face was found; from 0.
+    """
+
+    shape: tuple[int, int]
+    first: str
+    found: faces.Found | None = None
+    problem: str = ""
+    at: int = 0
+
+
+def look(path: str | os.PathLike, crop: str, size: int, placed: Placed | None = None) -> Looked:
     """Reads a picture and cuts its face out.
 
     Args:
       path: an image file.
       crop: "detect": the face, its eyes level (`faces.search`, `faces.align`); "none": the square in the
-      middle. size: of the result, pixels.
+        middle.
+      size: of the result, pixels.
+      placed: of a clip's frame, what `look_at_clip` found; there is no further search.
     Returns:
-      Looked; one with a `problem` where the picture cannot be read.
+      Looked; one with a `problem` where the picture cannot be read, or is of another size than its clip.
     Raises:
       BadInput: OpenCV is missing.
     """
@@ -53,18 +76,68 @@ def look(path: str | os.PathLike, crop: str, size: int) -> Looked:
         grey = faces.read_grey(path)
     except BadInput as error:
         return Looked(None, problem=str(error))
+    if placed and grey.shape != placed.shape:
+        (h, w), (height, width) = grey.shape, placed.shape
+        sizes = f"{w}x{h} pixels, and {placed.first}, the first of its clip, {width}x{height}"
+        mend = "one cut serves a whole clip: give its frames one size, or make two clips of them"
+        return Looked(None, problem=f"{path}: {sizes}; {mend}")
     if crop == "none":
         h, w = grey.shape
         side = min(h, w)
         box = ((w - side) // 2, (h - side) // 2, side, side)
         return Looked(faces.warp(grey, faces.centred(h, w, size), size), "whole", box)
-    found = faces.search(grey)
+    found = placed.found if placed else faces.search(grey)
     if found is None:
         return Looked(None)
-    return Looked(faces.align(grey, found.left_eye, found.right_eye, size), found.by, found.box)
+    pixels = faces.align(grey, found.left_eye, found.right_eye, size)
+    return Looked(pixels, found.by, found.box, further=found.further)
 
 
-def look_at_all(paths: Sequence, crop: str, size: int, what: str, ahead: int = 256) -> Iterator[Looked]:
+def look_at_clip(paths: Sequence, crop: str, apex: int = -1) -> Placed:
+    """Finds the face of a clip: in its first frame, else in its apex, else in its last.
+
+    Args:
+      paths: [t] image files, in the frames' order.
+      crop: "none" searches nothing, and only learns the frames' size.
+      apex: place of the apex among them; -1 unknown, the frame in the middle is taken instead.
+    Returns:
+      Placed, to `look` at each frame with; of these frames at most three are decoded.
+    Raises:
+      BadInput: OpenCV is missing.
+    """
+    places = [0, apex if apex >= 0 else (len(paths) - 1) // 2, len(paths) - 1]
+    placed = Placed((0, 0), str(paths[0]))
+    for at in dict.fromkeys(places):
+        try:
+            grey = faces.read_grey(paths[at])
+        except BadInput as error:
+            return placed._replace(problem=str(error), at=at)
+        if not at:
+            placed = placed._replace(shape=grey.shape)
+        if crop == "none" or grey.shape != placed.shape:  # `look` will name the one of another size
+            break
+        found = faces.search(grey)
+        if found is not None:
+            return placed._replace(found=found, at=at)
+    return placed
+
+
+def look_at_clips(clips: Sequence[tuple[Sequence, int]], crop: str, what: str) -> Iterator[Placed]:
+    """`look_at_clip` at every (paths, apex), in parallel threads, with a progress bar; in their order."""
+    with ThreadPoolExecutor(_threads()) as pool:
+        yield from progress(
+            pool.map(lambda clip: look_at_clip(clip[0], crop, clip[1]), clips), what, len(clips)
+        )
+
+
+def look_at_all(
+    paths: Sequence,
+    crop: str,
+    size: int,
+    what: str,
+    ahead: int = 256,
+    placed: Sequence[Placed | None] | None = None,
+) -> Iterator[Looked]:
     """`look` at every picture, in parallel threads, with a progress bar where it takes long.
 
     Args:
@@ -73,16 +146,23 @@ def look_at_all(paths: Sequence, crop: str, size: int, what: str, ahead: int = 2
       size: as of `look`.
       what: the progress bar's words.
       ahead: so many pictures are held at once.
+      placed: [n], of each frame of a clip what `look_at_clip` found; None where a picture is of no clip.
     Yields:
       n results, in the order of the paths.
     """
 
     def chunks():
-        with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+        known = placed or [None] * len(paths)
+        with ThreadPoolExecutor(_threads()) as pool:
             for start in range(0, len(paths), ahead):
-                yield from pool.map(lambda path: look(path, crop, size), paths[start : start + ahead])
+                some = slice(start, start + ahead)
+                yield from pool.map(lambda p, q: look(p, crop, size, q), paths[some], known[some])
 
     yield from progress(chunks(), what, len(paths))
+
+
+def _threads() -> int:
+    return min(8, (os.cpu_count() or 1) * 2)
 
 
 def below(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:

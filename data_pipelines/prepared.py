@@ -156,7 +156,8 @@ def fingerprint(module, options: Mapping) -> str:
     read = {k: v for k, v in options.items() if k not in DIVIDING}
     digest.update(json.dumps(read, sort_keys=True).encode())
     for reader in (module, *getattr(module, "BUILT_ON", ())):
-        for code in sorted(Path(reader.__file__).parent.glob("*.py")):
+        whole = Path(reader.__file__)  # a folder's __init__.py, or a single module
+        for code in sorted(whole.parent.glob("*.py")) if whole.name == "__init__.py" else [whole]:
             digest.update(code.read_bytes())
     for code in ("labels.py", "faces.py", "pictures.py", "disk.py"):
         digest.update((Path(__file__).parent / code).read_bytes())

@@ -20,7 +20,13 @@ from ferjax.parallel import Devices
 
 
 def across(
-    workdir, data: ConfigDict, split: str = "test", which: str = "best", views: int = 0, name: str = ""
+    workdir,
+    data: ConfigDict,
+    split: str = "test",
+    which: str = "best",
+    views: int = 0,
+    name: str = "",
+    into=None,
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
@@ -36,6 +42,7 @@ def across(
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
       name: of the result, which replaces one of that name; "" for <split>_on_<set>.
+      into: folder below which results/ is written; None for the training's.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
       learned from, another without these.
@@ -70,8 +77,11 @@ def across(
     views = views or c.evaluate.views
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
     scored, probability, note = on_common(part, probability, classes)
-    name = name or _name(workdir, split, which, data, scored.hash)
-    notes = [note, *known.unknown]
+    name = name or _name(into or workdir, split, which, data, scored.hash)
+    maps = evaluate.relabelled(data, parts.findings)
+    mapped = evaluate.relabelled(c.data, saved["run"].get("findings", ()))
+    maps += [f"What the network learned from: {line}" for line in mapped]
+    notes = [note, *maps, *known.unknown]
     fresh = ~known.seen(scored)
     copies = int((~fresh).sum())
     said = [f"{copies} of these images are also, pixel for pixel, in a part trained or selected on"]
@@ -87,7 +97,7 @@ def across(
         )
         paths.append(
             results.write_result(
-                workdir,
+                into or workdir,
                 name,
                 scores,
                 split=rows.name,

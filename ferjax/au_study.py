@@ -21,7 +21,7 @@ from ferjax import config as config_lib
 from ferjax.attribution.network import Network
 from ferjax.models import fer_cnn
 from ferjax.protocols import Cell, folder_of
-from ferjax.studies import facts, kept, not_on_disk, remarks
+from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
 
 BACKBONES = {
     "emotion": "trained on emotions",
@@ -73,10 +73,7 @@ class Coded:
 
     def about(self) -> dict:
         """Hashes of what is read."""
-        of = {"aus": self.parts, "emotion": self.emotion}
-        return {
-            f"{k}/{p}": getattr(parts, p).hash for k, parts in of.items() for p in ("train", "select", "test")
-        }
+        return {"aus": hashes(self.parts), "emotion": hashes(self.emotion)}
 
 
 class Study:
@@ -92,18 +89,12 @@ class Study:
 
     def __init__(self, c: ConfigDict, workdir):
         self.c, self.workdir, self.gaps, self.sets = c, pathlib.Path(workdir), {}, {}
-        if c.seeds < 1 or not c.sets:
-            raise BadInput(f"study {c.name}: needs sets, and seeds of at least 1 (here {c.seeds})")
-        self.recipe = detectors.Recipe(**c.head.to_dict())
-        if self.recipe.steps % self.recipe.looks:
-            raise BadInput(
-                f"config key head.steps is {self.recipe.steps}; it must be a multiple of head.looks "
-                f"({self.recipe.looks})"
-            )
+        check(c)
+        self.recipe = _recipe(c.head)
         for name, one in c.sets.items():
-            for kind in ("source", "emotion"):
-                config_lib.check(one[kind])
-            why = not_on_disk(one.source.data)
+            check_training(f"sets.{name}.source", one.source, "aus")
+            check_training(f"sets.{name}.emotion", one.emotion)
+            why = not_on_disk(one.source.data, name)
             if why:
                 self.gaps[name] = why
                 continue
@@ -111,8 +102,16 @@ class Study:
             emotion = arrays.load_parts(self._emotion_data(name))
             leaks.refuse_learned(emotion, parts, parts.test)
             task = tasks.of(one.source, parts.train)
-            told = (*remarks(one.source.data), f"selected on {parts.selection}")
+            maps = evaluate.relabelled(self._emotion_data(name), emotion.findings)
+            told = (
+                *remarks(one.source.data),
+                f"selected on {parts.selection}",
+                *(m.rstrip(".") for m in maps),
+            )
             self.sets[name] = Coded(one.title, parts, emotion, task, told)
+            for kind in ("aus", "emotion"):
+                layers = self._layers(name, kind)
+                need("layer", c.layer, c.layer in layers, f"one of {', '.join(layers)}")
         if not self.sets:
             raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
 
@@ -121,6 +120,13 @@ class Study:
         data = ConfigDict(one.emotion.data.to_dict())
         data.dir = one.source.data.dir
         return data
+
+    def _layers(self, name: str, kind: str) -> list[str]:
+        """Names of a backbone's activations."""
+        model = fer_cnn.build(self.config(name, kind, 0).model, 2)
+        image = jnp.zeros((1, *self.sets[name].parts.train.image.shape[1:]))
+        (_, named), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
+        return list(named)
 
     def config(self, name: str, kind: str, seed: int) -> ConfigDict:
         """The config of a backbone's training; kind is emotion or aus."""
@@ -179,7 +185,8 @@ class Study:
                     p: detectors.features(network, getattr(s.parts, p).image, "logits")
                     for p in ("select", "test")
                 }
-                found |= self._keep(folder, s, at)
+                also = self._keep(folder, s, at)
+                found |= also | {"files": found["files"] + also["files"]}
             return found, 0
 
         about = {"config": facts(c), "data": s.about()}
@@ -203,20 +210,26 @@ class Study:
             fitted = detectors.fit(*of, self.recipe, joint=joint, graded=graded)
             told = {p: detectors.scores(fitted, x[p], 1, joint)[0] for p in ("select", "test")}
             if graded:
-                return {"icc": iccs(s.task.names, code["test"], told["test"])}, 0
+                return self._written(folder, {"score": told["test"]}), 0
             return self._keep(folder, s, told), 0
 
         about = {"layer": self.c.layer, "head": self.c.head.to_dict(), "kind": [kind, head, seed]}
-        about |= {"data": s.about(), "task": facts(self.config(name, "aus", seed))}
-        about["backbone"] = facts(self.config(name, "emotion" if kind == "emotion" else "aus", seed))
+        task, backbone = facts(self.config(name, "aus", seed)), facts(self._of(name, kind, seed))
+        about |= {"data": s.about(), "task": {k: v for k, v in task.items() if k.startswith("aus.")}}
+        if kind == "random":  # what it would be trained by changes nothing
+            backbone = {k: v for k, v in backbone.items() if k.startswith("model.")}
+        about["backbone"] = backbone
         images = sum(len(getattr(s.parts, p)) for p in PARTS)
         seconds = images / speed[name, "aus"]["infer"] + budget.START if speed else 0.0
         return Cell(f"{head}/{name}-{kind}/seed{seed}", about, run, need, seconds)
 
+    def _of(self, name: str, kind: str, seed: int) -> ConfigDict:
+        """The config of a backbone; random weights are those of the emotion network's."""
+        return self.config(name, "aus" if kind == "aus" else "emotion", seed)
+
     def network(self, name: str, kind: str, seed: int) -> Network:
         """A backbone with its weights: a training's, or drawn anew with the emotion config's initialiser."""
-        s = self.sets[name]
-        c = self.config(name, "aus" if kind == "aus" else "emotion", seed)
+        s, c = self.sets[name], self._of(name, kind, seed)
         names = s.task.names if kind == "aus" else tuple(s.emotion.train.classes)
         model, shape = fer_cnn.build(c.model, len(names)), s.parts.train.image.shape[1:]
         if kind == "random":
@@ -231,27 +244,39 @@ class Study:
         """Test scores and thresholds, on disk, and this seed's own figures."""
         threshold = au_metrics.best_thresholds(s.task.present(s.parts.select), told["select"])
         test = s.parts.test
-        files.write(folder / "test.npz", files.npz_bytes({"score": told["test"], "threshold": threshold}))
+        found = self._written(folder, {"score": told["test"], "threshold": threshold})
         scores = au_metrics.detection(
             s.task.present(test), told["test"], s.task.names, threshold, test.subject, 0
         )
-        return {
-            "scores": os.path.relpath(folder / "test.npz", self.workdir),
-            **{k: scores.metrics[k].value for k in MEANS},
-        }
+        return found | {k: scores.metrics[k].value for k in MEANS}
+
+    def _written(self, folder: pathlib.Path, kept_: dict[str, np.ndarray]) -> dict:
+        """What a head says of the test part, on disk."""
+        files.write(folder / "test.npz", files.npz_bytes(kept_))
+        name = os.path.relpath(folder / "test.npz", self.workdir)
+        return {"scores": name, "files": [name]}
+
+    def _stacked(self, found: list[dict], key: str) -> np.ndarray:
+        """[seeds, ...] of what the cells of all seeds have written."""
+        out = []
+        for f in found:
+            with np.load(self.workdir / f["scores"], allow_pickle=False) as file:
+                out.append(file[key])
+        return np.stack(out)
 
     def pooled(self, name: str, found: list[dict]) -> metrics.Scores:
         """A row's figures over its seeds, intervals over subjects."""
         s = self.sets[name]
-        kept = []
-        for f in found:
-            with np.load(self.workdir / f["scores"], allow_pickle=False) as file:
-                kept.append((file["score"], file["threshold"]))
-        score, threshold = (np.stack(column) for column in zip(*kept, strict=True))
-        test = s.parts.test
-        return au_metrics.detection(
-            s.task.present(test), score, s.task.names, threshold, test.subject, self.c.bootstrap
-        )
+        score, threshold = (self._stacked(found, key) for key in ("score", "threshold"))
+        of = (s.task.present(s.parts.test), score, s.task.names, threshold, s.parts.test.subject)
+        return au_metrics.detection(*of, self.c.bootstrap)
+
+    def intensity(self, name: str, found: list[dict]) -> metrics.Scores:
+        """ICC of the intensities that the cells of all seeds tell, intervals over subjects."""
+        s = self.sets[name]
+        test, told = s.parts.test, self._stacked(found, "score")
+        of = (intensities(s.task, test), told, s.task.names, test.subject)
+        return au_metrics.intensity(*of, self.c.bootstrap)
 
 
 PARTS = ("train", "select", "test")
@@ -264,11 +289,11 @@ def intensities(task: tasks.Aus, split: Split) -> np.ndarray:
     return np.where(code == labels.AU_PRESENT, -1, code).astype(np.float32)
 
 
-def iccs(units, truth: np.ndarray, told: np.ndarray) -> dict[str, float]:
-    """ICC(3,1) of each unit over its graded inputs; units without any are left out."""
-    out = {}
-    for j, au in enumerate(units):
-        rows = truth[:, j] >= 0
-        if (truth[rows, j] > 0).any():
-            out[au] = au_metrics.icc(truth[rows, j], told[rows, j])
-    return out
+def _recipe(c: ConfigDict) -> detectors.Recipe:
+    """The heads' recipe; BadInput where it cannot be."""
+    r = detectors.Recipe(**c.to_dict())
+    for key, least in (("hidden", 0), ("steps", 1), ("batch", 1), ("looks", 1), ("decay", 0)):
+        need(f"head.{key}", getattr(r, key), getattr(r, key) >= least, f"at least {least}")
+    need("head.rate", r.rate, r.rate > 0, "above 0")
+    need("head.steps", r.steps, r.steps % r.looks == 0, f"a multiple of head.looks ({r.looks})")
+    return r

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_pipelines.labels import facs_name
+from ferjax import au_metrics, files, protocols, results
 from ferjax import config as config_lib
-from ferjax import files, protocols, results
 from ferjax.au_study import BACKBONES, HEADS, MEANS, Study
 from ferjax.studies import span, table
 
@@ -20,19 +20,24 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     Returns:
       W/au_detection.
     """
-    rows, units, charts = [], [], []
+    rows, units, long, charts = [], [], [], []
     for name, s in study.sets.items():
         by_unit = {}
         for kind in BACKBONES:
             for head in ("joint", "single", *(["own"] if kind == "aus" else [])):
                 cell = f"backbone/{name}-{kind}" if head == "own" else f"{head}/{name}-{kind}"
-                found = [done[f"{cell}/seed{k}"] for k in range(study.c.seeds)]
+                found = _found(study, done, cell)
                 scores = study.pooled(name, found)
                 _result(study, name, kind, head, scores)
                 by_unit[kind, head] = scores
-                icc = _icc(study, done, name, kind) if head == "joint" else None
+                icc = None
+                if head == "joint":
+                    icc = study.intensity(name, _found(study, done, f"intensity/{name}-{kind}"))
+                    _result(study, name, kind, "intensity", icc)
+                    by_unit[kind, "intensity"] = icc
                 rows.append(_row(s, kind, head, scores, found, icc))
         units += _units(s, by_unit)
+        long += [[name, *row] for row in _long(by_unit)]
         charts.append(_chart(s, by_unit))
     out = study.workdir / "au_detection"
     head = ["set", "features", "head", *TITLES.values(), "mean ICC", "each seed's AUC"]
@@ -40,7 +45,9 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     legend = (
         f"Mean over units of F1 (thresholds chosen on the selecting part), ROC AUC and average precision on "
         f"people of the test part, mean of {study.c.seeds} seeds, 95 % intervals over subjects. Present "
-        f"means an intensity of at least {least}. ICC: of intensities. Heads stand on {study.c.layer}."
+        f"means an intensity of at least {least}. ICC: of intensities. Units that fewer than "
+        f"{au_metrics.PEOPLE} people show or lack are not in the means and have no interval. Heads "
+        f"stand on {study.c.layer}."
     )
     heads = ["set", "unit", "test images with it", *(f"AUC: {k}, {h}" for k, h in COLUMNS)]
     remarks = [f"{s.title}: {'; '.join(s.remarks)}." for s in study.sets.values()]
@@ -53,7 +60,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     text += "\n".join(f"- {line}" for line in [*remarks, *(f"Left out: {g}." for g in study.gaps.values())])
     files.write(out / "table.md", (text + "\n").encode())
     files.write(out / "table.csv", files.csv_bytes([head, *rows]))
-    files.write(out / "units.csv", files.csv_bytes([heads, *units]))
+    files.write(out / "units.csv", files.csv_bytes([LONG, *long]))
     results.write_study(
         study.workdir,
         study.c.name,
@@ -95,16 +102,32 @@ def _chart(s, by_unit) -> dict:
 def _row(s, kind: str, head: str, scores, found, icc) -> list[str]:
     cells = [span(scores.metrics[m]) for m in MEANS]
     each = " ".join(f"{f['auc']:.3f}" for f in found)
-    return [s.title, BACKBONES[kind], HEADS[head], *cells, "" if icc is None else f"{icc:.3f}", each]
-
-
-def _icc(study: Study, done, name: str, kind: str) -> float | None:
-    """Mean over units and seeds; None where no intensity is graded."""
-    every = [
-        v for k in range(study.c.seeds) for v in done[f"intensity/{name}-{kind}/seed{k}"]["icc"].values()
+    return [
+        s.title,
+        BACKBONES[kind],
+        HEADS[head],
+        *cells,
+        "" if icc is None or np.isnan(icc.metrics["icc"].value) else span(icc.metrics["icc"]),
+        each,
     ]
-    every = [v for v in every if v is not None and np.isfinite(v)]
-    return float(np.mean(every)) if every else None
+
+
+def _found(study: Study, done, cell: str) -> list[dict]:
+    """What a cell of every seed found."""
+    return [done[f"{cell}/seed{k}"] for k in range(study.c.seeds)]
+
+
+LONG = ("set", "features", "head", "unit", "metric", "value", "low", "high", "n", "reason")
+
+
+def _long(by_unit) -> list[list]:
+    """A row for every measure of every unit (and mean over units), features and head."""
+    out = []
+    for (kind, head), scores in by_unit.items():
+        for key, e in scores.metrics.items():
+            metric, _, unit = key.partition("/")
+            out.append([kind, head, unit or "mean", metric, e.value, e.low, e.high, e.n, e.reason])
+    return out
 
 
 def _units(s, by_unit) -> list[list[str]]:
@@ -124,13 +147,16 @@ def _result(study: Study, name: str, kind: str, head: str, scores) -> None:
         split=test.name,
         split_hash=test.hash,
         config=config_lib.to_json(study.c.sets[name]),
-        selected_on=f"the loss and the best F1 on {study.sets[name].parts.selection}",
+        selected_on=("the loss" if head == "intensity" else "the loss and the best F1")
+        + f" on {study.sets[name].parts.selection}",
         checkpoint_step=None,
         seed=study.c.sets[name].source.seed,
         wall_time_s=None,
         device="see the cells",
         notes=[
-            f"{BACKBONES[kind]}; {HEADS[head]}; mean of {study.c.seeds} seeds.",
+            f"{BACKBONES[kind]}; {HEADS.get(head, 'one regressor of all intensities')}; mean of "
+            f"{study.c.seeds} seeds.",
             *study.sets[name].task.notes(),
+            *(f"{line}." for line in study.sets[name].remarks),
         ],
     )

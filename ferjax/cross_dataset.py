@@ -10,11 +10,11 @@ import pathlib
 
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, labels, leaks
+from data_pipelines import BadInput, arrays, divide, labels, leaks
 from ferjax import across, budget, evaluate, protocols, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
-from ferjax.studies import facts, kept, not_on_disk, remarks
+from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
 
 MODES = {
     "as_is": "as it is",
@@ -30,7 +30,7 @@ def default() -> ConfigDict:
     c.name = "unnamed"
     c.seeds = 1  # of initial weights, order, augmentation; each a network of its own
     c.modes = tuple(MODES)
-    c.map = ""  # emotions by name before the sets meet, as data.map
+    c.map = ""  # emotions by name before the sets meet, as data.map; after a set's own
     c.classes = ""  # emotions compared, comma between; empty: those that all sets on disk have
     c.bootstrap = 2000
     c.sets = ConfigDict()
@@ -63,6 +63,7 @@ class Known:
     parts: arrays.Parts
     hashes: dict[str, str]
     remarks: tuple[str, ...]
+    mapped: str  # which of its emotions were named anew or left out
 
 
 class Study:
@@ -77,25 +78,32 @@ class Study:
 
     def __init__(self, c: ConfigDict, workdir):
         self.c, self.workdir = c, pathlib.Path(workdir)
-        unknown = [mode for mode in c.modes if mode not in MODES]
-        if unknown or not c.modes or c.seeds < 1 or not c.sets:
-            raise BadInput(
-                f"study {c.name}: needs sets, seeds of at least 1 (here {c.seeds}) and modes among "
-                f"{', '.join(MODES)} (here {', '.join(c.modes)})"
-            )
+        check(c)
+        modes = bool(c.modes) and all(mode in MODES for mode in c.modes)
+        need("modes", c.modes, modes, f"some of the modes among {', '.join(MODES)}")
+        try:
+            labels.label_map(c.map)
+        except BadInput as e:
+            raise BadInput(f"config key map, which is as {e}") from None
         self.gaps, found = {}, {}
         for name, one in c.sets.items():
             for kind in ("source", "head", "fine"):
-                config_lib.check(one[kind])
-            why = not_on_disk(one.source.data)
+                key, data = f"sets.{name}.{kind}", one[kind].data
+                check_training(key, one[kind])
+                need(
+                    f"{key}.data.classes", data.classes, not data.classes, "empty; the study's key is classes"
+                )
+                of = f"empty; the set's own map is sets.{name}.source.data.map"
+                need(f"{key}.data.map", data.map, kind == "source" or not data.map, of)
+            why = not_on_disk(one.source.data, name)
             if why:
                 self.gaps[name] = why
             else:
-                found[name] = self._parts(one.source.data)
+                found[name] = arrays.load_parts(self._data(name))
         if not found:
             raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
         met = labels.meet(*(parts.train.classes for parts in found.values()))
-        self.classes = tuple(word.strip() for word in c.classes.split(",") if word.strip()) or met
+        self.classes = _classes(c.classes, met) if c.classes else met
         self.sets = {name: self._known(name) for name in found}
         for a in self.sets.values():
             for b in self.sets.values():
@@ -104,29 +112,31 @@ class Study:
 
     def about(self) -> str:
         """A line on what is compared."""
-        sizes = {n: [len(getattr(k.parts, p)) for p in k.hashes] for n, k in self.sets.items()}
+        parts = ("train", "select", "test")
+        sizes = {n: [len(getattr(k.parts, p)) for p in parts] for n, k in self.sets.items()}
         told = "; ".join(f"{n} {a:,} train, {b:,} select, {t:,} test" for n, (a, b, t) in sizes.items())
         return f"{self.c.name}: {told}; emotions: {', '.join(self.classes)}; {self.c.seeds} seeds"
 
-    def _parts(self, data: ConfigDict, classes: tuple[str, ...] = ()) -> arrays.Parts:
-        data = ConfigDict(data.to_dict())
-        data.map, data.classes = self.c.map, ",".join(classes)
-        return arrays.load_parts(data)
+    def _data(self, name: str, classes: tuple[str, ...] = ()) -> ConfigDict:
+        """A set's data: the study's map after its own, and the emotions compared."""
+        data = ConfigDict(self.c.sets[name].source.data.to_dict())
+        data.map, data.classes = labels.then(data.map, self.c.map), ",".join(classes)
+        return data
 
     def _known(self, name: str) -> Known:
         one = self.c.sets[name]
-        parts = self._parts(one.source.data, self.classes)
-        hashes = {part: getattr(parts, part).hash for part in ("train", "select", "test")}
+        data = self._data(name, self.classes)
+        parts = arrays.load_parts(data)
         told = (*remarks(one.source.data), f"selected on {parts.selection}")
-        return Known(name, one.title, parts, hashes, told)
+        mapped = f"map {data.map or 'none'}, {divide.mapped(parts.findings)}"
+        return Known(name, one.title, parts, hashes(parts), told, mapped)
 
     def config(self, name: str, kind: str, seed: int, start: pathlib.Path | None = None) -> ConfigDict:
         """The config of one training."""
         one = self.c.sets[name]
         c = config_lib.from_json(config_lib.to_json(one[kind]))
         with c.unlocked():
-            c.data = ConfigDict(one.source.data.to_dict())
-            c.data.map, c.data.classes, c.seed = self.c.map, ",".join(self.classes), c.seed + seed
+            c.data, c.seed = self._data(name, self.classes), c.seed + seed
             c.name = f"{self.c.name}: {kind} {name}, seed {seed}"
             c.transfer.workdir = str(start or "")
             if kind == "head":
@@ -159,7 +169,7 @@ class Study:
         known = self.sets[name]
         about = {"config": facts(c), "data": known.hashes}
         if need:
-            about |= {"source": need, "of": self.sets[need.split("/")[1]].hashes}
+            about |= self._of(need.split("/")[1], seed)
 
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             status = train.train(c, str(folder / "run"))
@@ -170,16 +180,17 @@ class Study:
         seconds = budget.training(c, known.parts, speed[name, kind]) if speed else 0.0
         return Cell(cell, about, run, (need,) if need else (), seconds)
 
+    def _of(self, a: str, seed: int) -> dict:
+        """What decides the weights that a cell starts from: the data and config of their training."""
+        return {"of": self.sets[a].hashes, "trained": facts(self.config(a, "source", seed))}
+
     def _as_is(self, cell, a, b, seed, need, speed) -> Cell:
         source = protocols.folder_of(self.workdir, need) / "run"
-        data = ConfigDict(self.c.sets[b].source.data.to_dict())
-        data.map, data.classes = self.c.map, ",".join(self.classes)
-        about = {"of": self.sets[a].hashes, "data": self.sets[b].hashes, "source": need}
-        about["trained"] = facts(self.config(a, "source", seed))
+        data = self._data(b, self.classes)
+        about = {"data": self.sets[b].hashes, **self._of(a, seed)}
 
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
-            del folder
-            return kept(across.across(source, data, name=f"test_on_{b}"), self.workdir), 0
+            return kept(across.across(source, data, name=f"test_on_{b}", into=folder), self.workdir), 0
 
         n = len(self.sets[b].parts.test) * self.config(a, "source", seed).evaluate.views
         seconds = n / speed[a, "source"]["infer"] + budget.START if speed else 0.0
@@ -199,3 +210,15 @@ class Study:
                     measured[key] = budget.speeds(c, known.parts.train)
                 out[name, kind] = measured[key]
         return out
+
+
+def _classes(text: str, met: tuple[str, ...]) -> tuple[str, ...]:
+    """The emotions that a study names; BadInput where they are not among those met, two or more, each
+    once."""
+    try:
+        named = tuple(labels.class_name(word) for word in text.split(",") if word.strip())
+    except BadInput as e:
+        raise BadInput(f"config key classes: {e}") from None
+    fits = set(named) <= set(met) and len(set(named)) == len(named) >= 2
+    need("classes", text, fits, f"two or more of {', '.join(met)}, each once")
+    return named

@@ -28,6 +28,8 @@ COLUMNS = (
     "not comparable because",
 )
 
+NOT_THERE = "not on disk"  # in place of a figure
+
 
 def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     """Pools the seeds of every cell and writes W/cross_dataset, W/results and W/study.json.
@@ -40,8 +42,11 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     """
     rows = []
     for mode in study.c.modes:
-        for a in study.sets:
-            for b in study.sets:
+        for a in study.c.sets:
+            for b in study.c.sets:
+                if a in study.gaps or b in study.gaps:
+                    rows.append(_gap(study, mode, a, b))
+                    continue
                 names = [
                     f"source/{a}/seed{s}" if a == b else f"{mode}/{a}-{b}/seed{s}"
                     for s in range(study.c.seeds)
@@ -54,6 +59,19 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     files.write(out / "heatmap.png", heat_map(study, rows))
     _page(study, rows)
     return out
+
+
+def _gap(study: Study, mode: str, a: str, b: str) -> dict:
+    """A cell of the matrix whose set is not there: the paper's figure, where there is one, and why not
+    ours."""
+    why = "; ".join(study.gaps[name] for name in dict.fromkeys((a, b)) if name in study.gaps)
+    row = {**dict.fromkeys(COLUMNS), "mode": mode, "trained on": a, "tested on": b}
+    return row | {"paper": _paper(study, a, b), "not comparable because": f"{NOT_THERE}: {why}"}
+
+
+def _paper(study: Study, a: str, b: str) -> float | None:
+    paper = study.c.paper.get(f"{a}/{b}")
+    return None if paper is None else paper / 100
 
 
 def _row(study: Study, mode: str, a: str, b: str, found: list[Mapping]) -> dict:
@@ -85,7 +103,7 @@ def _row(study: Study, mode: str, a: str, b: str, found: list[Mapping]) -> dict:
         notes=notes,
     )
     accuracy = scores.metrics["accuracy"]
-    paper = study.c.paper.get(f"{a}/{b}")
+    paper = _paper(study, a, b)
     return {
         "mode": mode,
         "trained on": a,
@@ -99,7 +117,7 @@ def _row(study: Study, mode: str, a: str, b: str, found: list[Mapping]) -> dict:
         "each seed": " ".join(f"{r['metrics']['accuracy']['value']:.4f}" for r in each),
         "images": len(known.parts.test),
         "interval over": f"{scores.interval['units']} {scores.interval['over']}s",
-        "paper": None if paper is None else paper / 100,
+        "paper": paper,
         "not comparable because": "" if paper is None else "; ".join(_why_not(study, mode, a, b)),
     }
 
@@ -119,11 +137,11 @@ def _why_not(study: Study, mode: str, a: str, b: str) -> list[str]:
 def markdown(study: Study, rows: list[dict]) -> str:
     """The matrices as Markdown, one for each mode, the paper's figure behind ours."""
     out = [f"# {study.c.name}\n"]
-    names = list(study.sets)
+    names, titles = list(study.c.sets), _titles(study)
     for mode in study.c.modes:
         out.append(f"\n## {MODES[mode]}\n")
-        head = ["trained on", *(study.sets[b].title for b in names)]
-        body = [[study.sets[a].title, *(cell_text(_at(rows, mode, a, b)) for b in names)] for a in names]
+        head = ["trained on", *titles.values()]
+        body = [[titles[a], *(cell_text(_at(rows, mode, a, b)) for b in names)] for a in names]
         out.append(table(head, body))
     out.append("\n" + legend(study))
     for name, known in study.sets.items():
@@ -132,20 +150,27 @@ def markdown(study: Study, rows: list[dict]) -> str:
     return "\n".join(out) + "\n"
 
 
+def _titles(study: Study) -> dict[str, str]:
+    """Of all sets, also those that are not there."""
+    return {name: one.title for name, one in study.c.sets.items()}
+
+
 def legend(study: Study) -> str:
-    """How to read the table."""
+    """How to read the table, and what became of the sets' emotions."""
+    maps = ". ".join(f"{known.title}: {known.mapped}" for known in study.sets.values())
     paper = f" In brackets: {study.c.paper_says}." if study.c.paper else ""
     return (
         f"Accuracy in percent over {len(study.classes)} emotions ({', '.join(study.classes)}), "
         f"predictions of {study.c.seeds} networks (seeds) pooled, 95 % interval over subjects, over "
-        f"images where no subjects are known. The diagonal is the network that was trained there.{paper}\n"
+        "images where no subjects are known. The diagonal is the network that was trained "
+        f"there.{paper} Emotions by name: {maps}.\n"
     )
 
 
 def cell_text(row: Mapping) -> str:
-    """ "61.2 [59.0, 63.1] (paper 69.3)"."""
-    text = f"{100 * row['accuracy']:.1f}"
-    if np.isfinite(row["low"]) and np.isfinite(row["high"]):
+    """ "61.2 [59.0, 63.1] (paper 69.3)"; "not on disk (paper 69.3)"."""
+    text = NOT_THERE if row["accuracy"] is None else f"{100 * row['accuracy']:.1f}"
+    if row["accuracy"] is not None and np.isfinite(row["low"]) and np.isfinite(row["high"]):
         text += f" [{100 * row['low']:.1f}, {100 * row['high']:.1f}]"
     return text + (f" (paper {100 * row['paper']:.1f})" if row["paper"] is not None else "")
 
@@ -156,7 +181,7 @@ def _at(rows, mode, a, b) -> dict:
 
 def _page(study: Study, rows: list[dict]) -> None:
     """What the report draws."""
-    names = list(study.sets)
+    names, titles = list(study.c.sets), _titles(study)
 
     def cell(mode, a, b):
         row = _at(rows, mode, a, b)
@@ -176,8 +201,8 @@ def _page(study: Study, rows: list[dict]) -> None:
         matrices=[
             {
                 "title": MODES[mode],
-                "rows": [study.sets[a].title for a in names],
-                "columns": [study.sets[b].title for b in names],
+                "rows": list(titles.values()),
+                "columns": list(titles.values()),
                 "corner": "trained on / tested on",
                 "cells": [[cell(mode, a, b) for b in names] for a in names],
             }
@@ -193,29 +218,37 @@ def _shown(value) -> str:
     return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
+def _drawn(row: Mapping) -> tuple[str, str]:
+    """A cell of the heat map: its text, and the text's colour."""
+    if row["accuracy"] is None:
+        paper = "" if row["paper"] is None else f"\npaper {100 * row['paper']:.1f}"
+        return NOT_THERE + paper, "black"
+    text = f"{100 * row['accuracy']:.1f}"
+    if np.isfinite(row["low"]) and np.isfinite(row["high"]):
+        text += f"\n{100 * row['low']:.0f} to {100 * row['high']:.0f}"
+    return text, "black" if row["accuracy"] > 0.6 else "white"
+
+
 def heat_map(study: Study, rows: list[dict]) -> bytes:
     """All modes side by side, shaded by accuracy; a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    names, modes = list(study.sets), study.c.modes
+    names, titles, modes = list(study.c.sets), list(_titles(study).values()), study.c.modes
     figure = Figure(
         figsize=(1.2 + 1.45 * len(names) * len(modes), 1.4 + 0.95 * len(names)), dpi=150, layout="constrained"
     )
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(modes), squeeze=False, sharey=True)[0]
     for axis, mode in zip(axes, modes, strict=True):
-        values = np.array([[_at(rows, mode, a, b)["accuracy"] for b in names] for a in names])
+        values = np.array([[_at(rows, mode, a, b)["accuracy"] for b in names] for a in names], float)
+        axis.set_facecolor("0.9")  # of gaps
         picture = axis.imshow(100 * values, cmap="viridis", vmin=0, vmax=100)
         for i, a in enumerate(names):
             for j, b in enumerate(names):
                 row = _at(rows, mode, a, b)
-                text = f"{100 * row['accuracy']:.1f}"
-                if np.isfinite(row["low"]) and np.isfinite(row["high"]):
-                    text += f"\n{100 * row['low']:.0f} to {100 * row['high']:.0f}"
-                colour = "black" if row["accuracy"] > 0.6 else "white"
+                text, colour = _drawn(row)
                 axis.text(j, i, text, ha="center", va="center", fontsize=8, color=colour)
-        titles = [study.sets[n].title for n in names]
         axis.set_xticks(range(len(names)), titles, fontsize=8, rotation=20, ha="right", parse_math=False)
         axis.set_yticks(range(len(names)), titles, fontsize=8, parse_math=False)
         axis.set_title(MODES[mode], fontsize=9)

@@ -2,13 +2,14 @@
 
 import pathlib
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input, leaks
+from data_pipelines import BadInput, arrays, divide, input, leaks
 from ferjax import au_metrics, checkpoint, files, learned, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
@@ -119,7 +120,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
-    notes += told + relabelled(config)
+    notes += told + relabelled(config.data, parts.findings)
     if task.kind == "aus":
         threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
         notes += task.notes()
@@ -172,7 +173,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
         note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
-        paths.append(write(without, fresh, [*told, note]))
+        paths.append(write(without, fresh, [note, *told, *relabelled(config.data, parts.findings)]))
     else:
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
@@ -189,11 +190,17 @@ def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> by
     return files.csv_bytes([head, *rows])
 
 
-def relabelled(config: ConfigDict) -> list[str]:
-    """A note on the map by which emotions were named anew, where there is one."""
-    if not (config.data.map or config.data.classes):
+def relabelled(data: ConfigDict, findings: Sequence[str]) -> list[str]:
+    """A note on the map by which emotions were named anew and on what it left out, where there is one.
+
+    Args:
+      data: of a config.
+      findings: of its parts, or of a run's run.json.
+    """
+    if not (data.map or data.classes):
         return []
-    return [f"Emotions by name: map {config.data.map or 'none'}; kept {config.data.classes or 'all'}."]
+    did = divide.mapped(findings)
+    return [f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}."]
 
 
 def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:

@@ -14,7 +14,21 @@ from data_pipelines import BadInput, arrays
 from ferjax import budget, evaluate, files, protocols, results, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
-from ferjax.studies import facts, kept, kept_predictions, kept_results, pooled, remarks, span, table
+from ferjax.studies import (
+    check,
+    check_training,
+    facts,
+    hashes,
+    kept,
+    kept_predictions,
+    kept_results,
+    need,
+    not_on_disk,
+    pooled,
+    remarks,
+    span,
+    table,
+)
 
 
 def default() -> ConfigDict:
@@ -41,13 +55,23 @@ class Study:
 
     def __init__(self, c: ConfigDict, workdir):
         self.c, self.workdir, self.gaps = c, pathlib.Path(workdir), {}
-        if len(c.sets) != 1 or c.folds < 3 or c.seeds < 1:
-            raise BadInput(
-                f"study {c.name}: needs one set, 3 folds or more ({c.folds}), a seed or more ({c.seeds})"
-            )
+        check(c)
+        need("folds", c.folds, c.folds >= 3, "at least 3: one reports, one selects, the others train")
+        if len(c.sets) != 1:
+            raise BadInput(f"study {c.name}: folds are of one set, and here are {', '.join(c.sets)}")
         ((self.name, one),) = c.sets.items()
-        config_lib.check(one.source)
         self.source = one.source
+        check_training(f"sets.{self.name}.source", self.source)
+        data = self.source.data
+        need(
+            f"sets.{self.name}.source.data.published",
+            data.published,
+            not data.published,
+            "empty: folds are ours",
+        )
+        why = not_on_disk(data, self.name)
+        if why:
+            raise BadInput(f"study {c.name}: its set is not on disk; {why}")
         self.parts = [arrays.load_parts(self.config(f, 0).data) for f in range(c.folds)]
 
     def config(self, fold: int, seed: int) -> ConfigDict:
@@ -75,7 +99,6 @@ class Study:
 
     def _cell(self, fold: int, seed: int, speed: dict | None) -> Cell:
         c, parts = self.config(fold, seed), self.parts[fold]
-        hashes = {part: getattr(parts, part).hash for part in ("train", "select", "test")}
 
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             status = train.train(c, str(folder / "run"))
@@ -84,7 +107,7 @@ class Study:
             return kept(evaluate.evaluate(folder / "run", "test"), self.workdir), 0
 
         seconds = budget.training(c, parts, speed) if speed else 0.0
-        return Cell(f"fold{fold}/seed{seed}", {"config": facts(c), "data": hashes}, run, (), seconds)
+        return Cell(f"fold{fold}/seed{seed}", {"config": facts(c), "data": hashes(parts)}, run, (), seconds)
 
 
 def apart(parts: Sequence[arrays.Parts]) -> str:
@@ -96,9 +119,8 @@ def apart(parts: Sequence[arrays.Parts]) -> str:
     if unknown == len(who):
         return "subjects are unknown, so that one person's images may be in several folds"
     return (
-        f"no known subject is in two folds; {unknown:,} of {len(who):,} images are of unknown "
-        "subjects, who may "
-        "be in several"
+        f"no known subject is in two folds; {unknown:,} of {len(who):,} images are of unknown subjects, "
+        "who may be in several"
     )
 
 
@@ -109,10 +131,11 @@ def write(study: Study, done) -> pathlib.Path:
     scores = pooled(predictions, classes, study.c.bootstrap)
     each = {name: kept_results(study.workdir, f)[0] for name, f in done.items()}
     one = next(iter(each.values()))
-    hashes = [p.test.hash for p in study.parts]
+    tested = [p.test.hash for p in study.parts]
     notes = [
         f"Predictions of {study.c.folds} folds and {study.c.seeds} seeds pooled; {apart(study.parts)}.",
-        f"Splits of the folds: {', '.join(h[:12] for h in hashes)}.",
+        f"Splits of the folds: {', '.join(h[:12] for h in tested)}.",
+        *evaluate.relabelled(study.source.data, study.parts[0].findings),
         *remarks(study.source.data),
     ]
     results.write_result(
@@ -120,7 +143,7 @@ def write(study: Study, done) -> pathlib.Path:
         "kfold",
         scores,
         split=f"{study.name}, {study.c.folds} folds",
-        split_hash=" ".join(hashes),
+        split_hash=" ".join(tested),
         config=config_lib.to_json(study.source),
         selected_on=f"{study.source.train.select_by} on the fold after the one reported",
         checkpoint_step=None,

@@ -174,6 +174,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("config", metavar="CONFIG", help="an experiment file, or the config.json of a run")
     export.add_argument("--out", required=True, help="folder for the files")
+    write = verb(
+        "manifest",
+        "write a set of clips as a CSV that data.name=manifest reads",
+        actions,
+        workdir=False,
+        more="One row a frame, with its clip, onset, apex and offset, to mend, add to, or thin out.",
+    )
+    write.add_argument("name", metavar="NAME", help="casme2, smic or samm")
+    write.add_argument("--dir", required=True, help="your files")
+    write.add_argument("--out", default="", metavar="CSV", help="the file; manifest.csv in --dir")
+    write.add_argument("--force", action="store_true", help="overwrite a file that is there")
+    write.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="as data.options.NAME, such as tree=raw or camera=VIS; repeat",
+    )
     parser.set_defaults(action="")
     return parser
 
@@ -184,7 +202,7 @@ def _overrides(args, rest: list[str]) -> list[str]:
     out, rest = [], list(rest)
     while rest:
         text = rest.pop(0)
-        if not text.startswith("--config.") or verb in ("report", "data check"):
+        if not text.startswith("--config.") or verb in ("report", "data check", "data manifest"):
             raise BadInput(f"unknown argument {text}; see ferjax {verb} --help")
         if "=" not in text and rest and not rest[0].startswith("--"):
             text += "=" + rest.pop(0)
@@ -313,6 +331,9 @@ def _data(args, overrides) -> int:
 
     if args.action == "check":
         return arrays.print_check(args.name, args.dir)
+    if args.action == "manifest":
+        print(arrays.write_manifest(args.name, args.dir, args.out, args.force, args.option))
+        return 0
     from ferjax import config
 
     exported.write(arrays.load_parts(config.load(args.config, overrides).data), args.out)

@@ -157,6 +157,7 @@ class Scores:
       confusion: [k, k] int64, truth in rows.
       classes: the k class names.
       unlabelled: examples left out because their label is -1.
+      notes: sentences that a reader of the numbers should see.
     """
 
     metrics: dict[str, Estimate]
@@ -164,6 +165,7 @@ class Scores:
     confusion: np.ndarray
     classes: tuple[str, ...]
     unlabelled: int
+    notes: tuple[str, ...] = ()
 
 
 def classification(

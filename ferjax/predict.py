@@ -120,6 +120,7 @@ def predict(
         "n_images": len(found),
         "n_faces": sum(bool(s.how) for s in seen),
         "found_by": dict(sorted(Counter(s.how for s in seen if s.how).items())),
+        "further_faces": {p.name: s.further for p, s in zip(found, seen, strict=True) if s.further},
         "no_face": [p.name for p, s in zip(found, seen, strict=True) if not s.how and not s.problem],
         "unreadable": {p.name: s.problem for p, s in zip(found, seen, strict=True) if s.problem},
         "git_revision": results.git_revision(),
@@ -134,12 +135,22 @@ def predict(
 def words(facts: dict) -> str:
     """What `predict` returned in a line for the terminal."""
     said = f"{facts['n_images']} pictures, {facts['n_faces']} with a face"
+    further = facts["further_faces"]
+    if further:
+        n, m = sum(further.values()), len(further)
+        said += f"; {n} further face{'s' * (n > 1)} in {m} picture{'s' * (m > 1)} "
+        said += f"{'were' if n > 1 else 'was'} passed over ({_some(further)})"
     for key, what in (("no_face", "no face found"), ("unreadable", "cannot be read")):
         names = list(facts[key])
         if names:
-            more = ", ..." if len(names) > NAMED else ""
-            said += f"; {what}: {len(names)} ({', '.join(names[:NAMED])}{more})"
+            said += f"; {what}: {len(names)} ({_some(names)})"
     return said
+
+
+def _some(names) -> str:
+    """The first names of many."""
+    names = list(names)
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def find(images: str) -> list[Picture]:

@@ -22,6 +22,7 @@ from data_pipelines import BadInput
 from ferjax import files, results
 
 SCHEMA = "ferjax/cell/1"
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 WAIT = 2.0  # seconds between looks at cells that others work on
 
 
@@ -33,8 +34,9 @@ class Cell:
       name: also its folder under W/cells.
       about: all that decides what it finds, as plain facts (configs, hashes of splits): a finished cell is
         kept only where these are the same.
-      run: folder -> (found, status): plain facts for JSON, and 0, or 128 + signal where it was stopped and
-        can be gone on with.
+      run: folder -> (found, status): plain facts for JSON, "files" among them naming those below the workdir
+        without which it does not count as finished; and 0, or 128 + signal where it was stopped and can be
+        gone on with.
       needs: names of cells that must be finished before.
       seconds: estimate of its time.
     """
@@ -56,9 +58,15 @@ def folder_of(workdir, cell: Cell | str) -> pathlib.Path:
     return pathlib.Path(workdir) / "cells" / (cell if isinstance(cell, str) else cell.name)
 
 
-def finished(workdir, cells: Sequence[Cell]) -> dict[str, dict]:
-    """What the finished cells found, by name.
+def finished(
+    workdir, cells: Sequence[Cell], say: Callable[[str], None] = lambda line: None
+) -> dict[str, dict]:
+    """What the finished cells found, by name; one whose files are gone is not finished.
 
+    Args:
+      workdir: W.
+      cells: looked at.
+      say: takes a line on each whose files are gone.
     Raises:
       BadInput: one was made by another config or of other data.
     """
@@ -74,7 +82,13 @@ def finished(workdir, cells: Sequence[Cell]) -> dict[str, dict]:
                 f"{path.parent} was made with other settings or data ({differs}); use a new --workdir, or "
                 "delete that folder to make it again"
             )
-        done[cell.name] = said["found"]
+        gone = [
+            name for name in said["found"].get("files", ()) if not (pathlib.Path(workdir) / name).exists()
+        ]
+        if gone:
+            say(f"cells/{cell.name} is made again: {gone[0]} is gone")
+        else:
+            done[cell.name] = said["found"]
     return done
 
 
@@ -184,20 +198,39 @@ def shared(command: Sequence[str], jobs: int) -> int:
     Returns:
       the first exit status that is not 0, or 0.
     """
-    workers = [subprocess.Popen([sys.executable, "-m", "ferjax.main", *command]) for _ in range(jobs)]
+    return _run([[sys.executable, "-m", "ferjax.main", *command]] * jobs)
+
+
+def _run(commands: Sequence[Sequence[str]]) -> int:
+    """Runs commands side by side, as `shared` says.
+
+    Each has a session of its own: what the terminal sends to its whole group, such as Ctrl-C, reaches this
+    process alone, which passes it on, once. A second one ends a worker at once. None outlives this process,
+    unless that is killed.
+    """
+    workers, told = [], []
 
     def pass_on(number, _frame):
+        told.append(number)
         for worker in workers:
-            if worker.poll() is None:
-                worker.send_signal(number)
+            if worker.poll() is None:  # a terminal that is gone: save and stop
+                worker.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
-    before = {s: signal.signal(s, pass_on) for s in (signal.SIGTERM, signal.SIGINT)}
+    caught = [s for s in STOPPING if signal.getsignal(s) != signal.SIG_IGN]  # nohup has SIGHUP ignored
+    before = {s: signal.signal(s, pass_on) for s in caught}
     try:
+        for command in commands:
+            if told:
+                break
+            workers.append(subprocess.Popen(command, start_new_session=True))
         statuses = [worker.wait() for worker in workers]
     finally:
+        for worker in workers:
+            if worker.poll() is None:
+                worker.terminate()
         for s, handler in before.items():
             signal.signal(s, handler)
-    return next((s if s > 0 else 128 - s for s in statuses if s), 0)
+    return next((s if s > 0 else 128 - s for s in statuses if s), 128 + told[0] if told else 0)
 
 
 def span(seconds: float) -> str:

@@ -11,6 +11,8 @@ from ml_collections import ConfigDict
 from data_pipelines import BadInput
 from ferjax import au_study, au_tables, cross_dataset, cross_tables, kfold, protocols
 from ferjax import config as config_lib
+from ferjax.micro import study as micro_study
+from ferjax.micro import tables as micro_tables
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.protocols import span
 
@@ -65,7 +67,7 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
         say(f"gap: {gap}")
     say(study.about())
     cells = study.cells()
-    done = protocols.finished(workdir, cells)
+    done = protocols.finished(workdir, cells, say)
     if len(done) < len(cells):
         say("measuring this machine's speed for the time budget")
         cells = study.cells(study.speeds())
@@ -99,5 +101,6 @@ STUDIES = {
     "cross_dataset": (cross_dataset.Study, cross_tables.write),
     "au_detection": (au_study.Study, au_tables.write),
     "kfold": (kfold.Study, kfold.write),
+    "micro_expression": (micro_study.Study, micro_tables.write),
 }
 """c.study -> (what its cells are, what writes its tables)."""

@@ -104,7 +104,7 @@ def write_result(
         metrics[key] = {"value": estimate.value, "low": estimate.low, "high": estimate.high, "n": estimate.n}
         if estimate.reason:
             metrics[key]["reason"] = estimate.reason
-    notes = list(notes)
+    notes = [*notes, *scores.notes]
     if scores.unlabelled:
         notes.append(f"Left out, their label being unknown: {scores.unlabelled} of the split's images.")
     result = {
@@ -359,6 +359,7 @@ def write_study(
     remarks: Sequence[str] = (),
     gaps: Sequence[str] = (),
     cells: Mapping[str, Mapping],
+    clips: Sequence[str] = (),
 ) -> None:
     """Writes W/study.json, what the report's page of a study is made of; see `report.study_page`.
 
@@ -372,10 +373,17 @@ def write_study(
       remarks: sentences on the sets.
       gaps: what was left out, and why.
       cells: name -> {"seconds", "created"}.
+      clips: .npz files below the workdir whose clips are shown; see `report.strips`.
     """
     said = {"schema": STUDY_SCHEMA, "name": name, "created": now(), "git_revision": git_revision()}
     said |= {"versions": versions(), "legend": legend, "remarks": list(remarks), "gaps": list(gaps)}
-    said |= {"matrices": list(matrices), "charts": list(charts), "tables": list(tables), "cells": dict(cells)}
+    said |= {
+        "matrices": list(matrices),
+        "charts": list(charts),
+        "tables": list(tables),
+        "cells": dict(cells),
+        "clips": list(clips),
+    }
     files.write(pathlib.Path(workdir) / "study.json", files.json_bytes(files.plain(said)))
 
 

@@ -1,5 +1,6 @@
 """What all studies share: which sets are there, what a cell rests on and keeps, figures, tables."""
 
+import hashlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -7,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import arrays
+from data_pipelines import BadInput, arrays
 from ferjax import across, metrics, results
 from ferjax import config as config_lib
 
@@ -28,15 +29,50 @@ def facts(c: ConfigDict) -> dict:
     }
 
 
-def not_on_disk(data: ConfigDict) -> str:
-    """Why a set leaves a gap; "" where it is there, or was not to be read from files."""
+def hashes(parts: arrays.Parts) -> dict[str, str]:
+    """What a cell's data are: of each part its Split.hash, which leaves people out, and one of its people."""
+    out = {}
+    for part in ("train", "select", "test"):
+        split = getattr(parts, part)
+        people = "\n".join(split.subject.tolist()).encode()
+        out |= {part: split.hash, f"{part}/subjects": hashlib.sha256(people).hexdigest()}
+    return out
+
+
+def need(key: str, value, ok: bool, rule: str) -> None:
+    """BadInput, naming a study's key, where its value cannot be."""
+    if not ok:
+        raise BadInput(f"config key {key} is {value!r}; it must be {rule}")
+
+
+def check(c: ConfigDict) -> None:
+    """BadInput where a study's own keys, those that all studies have, cannot be."""
+    if not c.sets:
+        raise BadInput(f"study {c.name} has no sets")
+    need("seeds", c.seeds, c.seeds >= 1, "at least 1")
+    need(
+        "bootstrap", c.bootstrap, c.bootstrap == 0 or c.bootstrap >= 100, "0 (no intervals), or at least 100"
+    )
+
+
+def check_training(key: str, c: ConfigDict, task: str = "emotion") -> None:
+    """BadInput, naming the key, where one of a study's trainings cannot be, or is of another task."""
+    try:
+        config_lib.check(c)
+    except BadInput as e:
+        raise BadInput(f"{key}: {e}") from None
+    need(f"{key}.task", c.task, c.task == task, f"{task} in this study")
+
+
+def not_on_disk(data: ConfigDict, key: str) -> str:
+    """Why a set, `key` in the study, leaves a gap; "" where it is there, or was not to be read from files."""
     module = None if data.name == "npz" else arrays.data_set({"name": data.name})[0]
     if module is not None and "dir" not in module.OPTIONS:
         return ""
     if not data.dir:
-        return f"{data.name}: no folder was named (--dir {data.name}=FOLDER)"
+        return f"{key}: no folder was named (--dir {key}=FOLDER)"
     if not pathlib.Path(data.dir).expanduser().exists():
-        return f"{data.name}: {data.dir} is not there"
+        return f"{key}: {data.dir} is not there"
     return ""
 
 
@@ -59,8 +95,10 @@ def remarks(data: ConfigDict) -> tuple[str, ...]:
 
 
 def kept(paths: Sequence[pathlib.Path], workdir) -> dict:
-    """What a cell keeps of its evaluation: its result files, below the workdir, so that that can be moved."""
-    return {"results": [os.path.relpath(path, workdir) for path in paths]}
+    """What a cell keeps of its evaluation: its files, named from the workdir on, so that that can be
+    moved."""
+    found = {"results": [os.path.relpath(path, workdir) for path in paths]}
+    return found | {"files": [*found["results"], os.path.relpath(_predictions(paths[0]), workdir)]}
 
 
 def kept_results(workdir, found: Mapping) -> list[dict]:
@@ -70,7 +108,10 @@ def kept_results(workdir, found: Mapping) -> list[dict]:
 
 def kept_predictions(workdir, found: Mapping) -> pathlib.Path:
     """The predictions beside the first of them."""
-    path = pathlib.Path(workdir) / found["results"][0]
+    return _predictions(pathlib.Path(workdir) / found["results"][0])
+
+
+def _predictions(path: pathlib.Path) -> pathlib.Path:
     return path.with_name(f"{path.stem}_predictions.csv")
 
 

@@ -140,7 +140,7 @@ class Aus:
         code, p = self.present(split), np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
         loss = -np.where(code == 1, np.log(p), np.log1p(-p))[code >= 0].mean()
         half = np.full(len(self.names), 0.5)
-        found = au_metrics.detection(code, p, self.names, half, split.subject, 0).metrics
+        found = au_metrics.detection(code, p, self.names, half, split.subject, 0, people=1).metrics
         value = {name: found[name].value for name in ("auc", "f1")}
         if any(np.isnan(v) for v in value.values()):
             raise BadInput(

@@ -14,7 +14,8 @@ def make_clips(
 ) -> Clips:
     """A clip for each subject named; clip i shows class i mod k, rises to an apex in its middle and falls.
 
-    A disgusted clip brightens in its upper half, a happy one in its lower half, by up to 60 grey levels.
+    A disgusted clip brightens in its upper half, a happy one in its lower half, by up to 60 grey levels;
+    every frame has noise of its own.
     """
     rng = np.random.default_rng(seed)
     images, label = [], []
@@ -24,7 +25,8 @@ def make_clips(
         rise = 60 * (1 - np.abs(np.linspace(-1, 1, t)))
         half = np.zeros((size, size, 1))
         half[k * size // len(classes) : (k + 1) * size // len(classes)] = 1
-        images.append(np.clip(base + rise[:, None, None, None] * half, 0, 255).astype(np.uint8))
+        noise = rng.integers(-3, 4, (t, size, size, 1))
+        images.append(np.clip(base + rise[:, None, None, None] * half + noise, 0, 255).astype(np.uint8))
         label.append(k)
     n = len(lengths)
     return Clips(

@@ -61,6 +61,17 @@ def test_scores_on_another_set(trained, tmp_path):
     assert np.mean(p.argmax(1) == label) == pytest.approx(said["metrics"]["accuracy"]["value"])
 
 
+def test_maps_are_told(trained, tmp_path):
+    data, _ = other_set(tmp_path / "other")
+    data.map = "fear=happiness"
+    (path,) = across.across(trained, data, into=tmp_path / "elsewhere")
+    assert path.parent == tmp_path / "elsewhere/results"
+    (line,) = [note for note in results.read_result(path)["notes"] if note.startswith("Emotions by name")]
+    assert line == (
+        "Emotions by name: map fear=happiness; kept all; all parts: fear as happiness; left out: nothing."
+    )
+
+
 def test_a_person_whom_the_network_knows_is_refused(trained, tmp_path):
     data, _ = other_set(tmp_path / "other")
     path = tmp_path / "other" / "test.npz"

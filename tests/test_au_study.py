@@ -10,6 +10,7 @@ from runs import tiny_config, tiny_split
 
 from data_pipelines import BadInput, arrays, exported
 from ferjax import au_study, reproduce, results
+from ferjax import config as config_lib
 from ferjax.report import write_report
 
 UNITS = ("AU01", "AU12", "AU25")
@@ -58,8 +59,25 @@ def test_every_backbone_and_head_stands_in_the_table(done):
     told = {(r["features"], r["head"]) for r in rows}
     assert len(told) == len(rows) == 7
     assert ("random weights", "a detector for each unit") in told
-    units = list(csv.DictReader(io.StringIO((done / "au_detection/units.csv").read_text())))
-    assert [r["unit"] for r in units] == ["AU01", "AU12"]  # AU25 is too rare to learn
+
+
+def test_units_csv_has_every_measure_of_every_unit(done):
+    rows = list(csv.DictReader(io.StringIO((done / "au_detection/units.csv").read_text())))
+    assert {r["unit"] for r in rows} == {"AU01", "AU12", "mean"}  # AU25 is too rare to learn
+    heads = {(r["features"], r["head"]) for r in rows}
+    assert len(heads) == 10 and len(rows) == 7 * (3 * 3 + 4) + 3 * 3
+    keys = [(r["features"], r["head"], r["unit"], r["metric"]) for r in rows]
+    assert len(set(keys)) == len(keys)
+    for head, metrics in (("joint", {"f1", "auc", "average_precision"}), ("intensity", {"icc"})):
+        written = results.read_result(done / f"results/tiny_random_{head}.json")["metrics"]
+        assert {m for _, h, _, m in keys if h == head} - {"prevalence", "threshold"} == metrics
+        for r in rows:
+            if (r["features"], r["head"]) == ("random", head):
+                e = written[r["metric"] + ("" if r["unit"] == "mean" else f"/{r['unit']}")]
+                got = [float(r[k] or "nan") for k in ("value", "low", "high")]
+                np.testing.assert_allclose(got, [e["value"], e["low"], e["high"]])
+    e = results.read_result(done / "results/tiny_aus_intensity.json")["metrics"]["icc"]
+    assert e["low"] < e["value"] < e["high"]
 
 
 def test_results_say_the_rule_and_what_was_left_out(done):
@@ -67,6 +85,7 @@ def test_results_say_the_rule_and_what_was_left_out(done):
     assert "left out" in said["notes"][2].lower() and "AU25" in said["notes"][2]
     assert said["metrics"]["threshold/AU01"]["reason"] == "chosen on the selecting part"
     assert said["interval"]["over"] == "subject" and said["interval"]["units"] == 5
+    assert "Means are over 2 units: AU01, AU12." in said["notes"]
 
 
 def test_the_page_shows_both_tables(done):
@@ -120,8 +139,59 @@ def test_a_person_whom_the_emotion_network_knows_is_refused(folder, tmp_path):
         au_study.Study._emotion_data = wrong
 
 
-def test_steps_that_cannot_be_looked_at_evenly(folder, tmp_path):
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("head.looks", 7, r"head\.steps is 50; it must be a multiple of head\.looks"),
+        ("head.looks", 0, r"head\.looks is 0; it must be at least 1"),
+        ("head.batch", 0, r"head\.batch is 0; it must be at least 1"),
+        ("head.hidden", -1, r"head\.hidden is -1; it must be at least 0"),
+        ("head.rate", 0.0, r"head\.rate is 0\.0; it must be above 0"),
+        ("layer", "dense/rel", r"layer is 'dense/rel'; it must be one of block1/conv, .*dense/relu"),
+        ("seeds", 0, r"seeds is 0"),
+        ("bootstrap", 5, r"bootstrap is 5"),
+        ("sets.tiny.source.task", "emotion", r"sets\.tiny\.source: .*train\.select_by"),
+        ("sets.tiny.emotion.train.epochs", 0, r"sets\.tiny\.emotion: .*train\.epochs is 0"),
+    ],
+)
+def test_studies_that_cannot_be(folder, tmp_path, key, value, says):
     c = study(folder)
-    c.head.looks = 7
-    with pytest.raises(BadInput, match=r"head\.steps is 50; it must be a multiple of head\.looks"):
+    config_lib.apply_overrides(c, [f"{key}={value}"])
+    with pytest.raises(BadInput, match=says):
         au_study.Study(c, tmp_path)
+
+
+def changed(cells, others) -> set[str]:
+    """Kinds of cells, "joint/random", whose key another study has not."""
+    theirs = {c.name: c.key for c in others}
+    return {c.name.split("/seed")[0].replace("tiny-", "") for c in cells if theirs[c.name] != c.key}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kinds"),
+    [
+        ("sets.tiny.emotion.model.init", "he_normal", {"random", "emotion"}),
+        ("sets.tiny.emotion.train.epochs", 2, {"emotion"}),
+        ("sets.tiny.source.model.init", "he_normal", {"aus"}),
+        ("sets.tiny.source.aus.least", 6, {"random", "emotion", "aus"}),
+    ],
+)
+def test_a_head_is_another_where_its_backbone_is(folder, tmp_path, key, value, kinds):
+    """Random weights are drawn by the emotion network's initialiser, and follow it alone."""
+    c = study(folder)
+    before = au_study.Study(c, tmp_path).cells()
+    config_lib.apply_overrides(c, [f"{key}={value}"])
+    heads = {name for name in changed(before, au_study.Study(c, tmp_path).cells()) if "backbone" not in name}
+    assert heads == {f"{head}/{kind}" for head in ("joint", "single", "intensity") for kind in kinds}
+
+
+def test_corrected_subjects_make_other_cells(folder, tmp_path):
+    before = au_study.Study(study(folder), tmp_path).cells()
+    parts = arrays.load_parts(study(folder).sets.tiny.source.data)
+    who = parts.select.subject.astype("U30")
+    who[0] = "select-S9"
+    exported.write(parts._replace(select=dataclasses.replace(parts.select, subject=who)), tmp_path / "mended")
+    c = study(str(tmp_path / "mended"))
+    assert changed(before, au_study.Study(c, tmp_path).cells()) == {
+        c.name.split("/seed")[0].replace("tiny-", "") for c in before
+    }

@@ -135,10 +135,8 @@ def test_detection_agrees_with_scikit_learn():
 
 
 def test_a_unit_that_is_nowhere_is_undefined_and_not_in_the_mean():
-    present = np.array([[1, 0], [0, 0], [1, 0]])
-    score = np.array([[0.9, 0.1], [0.1, 0.9], [0.8, 0.3]])
-    got = au_metrics.detection(
-        present, score, ("AU01", "AU02"), np.array([0.5, 0.5]), np.array(["a", "b", "c"]), 0
-    )
+    present = np.array([[1, 0], [0, 0], [1, 0], [0, 0]])
+    score = np.array([[0.9, 0.1], [0.1, 0.9], [0.8, 0.3], [0.2, 0.1]])
+    got = au_metrics.detection(present, score, ("AU01", "AU02"), np.array([0.5, 0.5]), np.array([*"abcd"]), 0)
     assert got.metrics["f1"].value == 1.0 and np.isnan(got.metrics["f1/AU02"].value)
-    assert "present in 0 of 3" in got.metrics["f1/AU02"].reason
+    assert "present in 0 of 4" in got.metrics["f1/AU02"].reason

@@ -269,6 +269,20 @@ def test_detector_finds_a_drawn_face():
     assert np.abs(mirrored.left_eye - [width - found.right_eye[0], found.right_eye[1]]).max() < 5
 
 
+def test_faces_that_are_passed_over_are_counted():
+    pytest.importorskip("cv2")
+    face, _ = drawn()[:2]
+    half = np.asarray(Image.fromarray(face).resize((face.shape[1] // 2, face.shape[0] // 2)))
+    both = np.full((face.shape[0], face.shape[1] + half.shape[1]), 120, np.uint8)
+    both[:, : face.shape[1]] = face
+    assert faces.search(both).further == 0
+    both[: half.shape[0], face.shape[1] :] = half
+    found = faces.search(both)
+    assert found.further == 1 and found.box[0] < face.shape[1] / 2
+    np.testing.assert_allclose(found.left_eye, faces.search(face).left_eye, atol=2)
+    assert faces._apart([(0, 0, 50, 50), (10, 10, 20, 20), (60, 0, 20, 20)], (0, 0, 50, 50)) == 1
+
+
 def test_eyes_by_the_box_where_they_are_not_found(monkeypatch):
     pytest.importorskip("cv2")
     picture, eyes = drawn()

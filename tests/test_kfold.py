@@ -7,7 +7,7 @@ import pytest
 from runs import tiny_config, tiny_split, write_set
 
 from data_pipelines import BadInput, arrays
-from ferjax import across, kfold, reproduce, results
+from ferjax import across, config, kfold, reproduce, results
 from ferjax.report import write_report
 
 
@@ -49,7 +49,25 @@ def test_what_is_said_of_subjects_holds_where_they_are_unknown():
     assert said.startswith("no known subject is in two folds; 2 of 8 images are of unknown subjects")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("data.dir", "", r"no folder was named \(--dir tiny=FOLDER\)"),
+        ("data.dir", "/nowhere", "tiny: /nowhere is not there"),
+        ("task", "aus", r"sets\.tiny\.source\.task is 'aus'; it must be emotion"),
+        ("data.published", "theirs", r"sets\.tiny\.source\.data\.published is 'theirs'; it must be empty"),
+    ],
+)
+def test_sets_that_cannot_be(tmp_path, key, value, says):
+    c = study(write_set(tmp_path / "set"))
+    config.apply_overrides(c.sets.tiny.source, [f"{key}={value}"])
+    if key == "task":
+        c.sets.tiny.source.train.select_by = "auc"
+    with pytest.raises(BadInput, match=says):
+        kfold.Study(c, tmp_path / "w")
+
+
 @pytest.mark.parametrize("folds", [2, 16])
 def test_folds_that_cannot_be(tmp_path, folds):
-    with pytest.raises(BadInput, match=r"3 folds or more|take fewer folds"):
+    with pytest.raises(BadInput, match=r"folds is 2; it must be at least 3|take fewer folds"):
         kfold.Study(study(write_set(tmp_path / "set"), folds), tmp_path / "w")

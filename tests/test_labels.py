@@ -66,3 +66,19 @@ def test_map_labels():
     label = np.array([0, 1, 2, -1])
     mapped = labels.map_labels(label, ("fear", "contempt", "anger"), ("anger", "fear"))
     np.testing.assert_array_equal(mapped, [1, -1, 0, -1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("", "basic", "basic"),
+        ("fear=", "", "fear="),
+        ("fear=anger", "anger=disgust", {"fear": "disgust", "anger": "disgust"}),
+        ("anger=fear,contempt=", "fear=sadness", {"anger": "sadness", "contempt": "", "fear": "sadness"}),
+        ("anger=fear", "without_neutral", {"anger": "fear", "neutral": ""}),
+        ("anger=fear,fear=anger", "fear=", {"anger": "", "fear": "anger"}),
+    ],
+)
+def test_maps_one_after_the_other(first, second, both):
+    got = labels.then(first, second)
+    assert got == both if isinstance(both, str) else labels.label_map(got) == both

@@ -117,6 +117,17 @@ def test_faces_are_found_and_what_cannot_be_used_is_told(place, tmp_path, capsys
     assert (facts["crop"], facts["n_faces"], facts["found_by"]) == ("detect", 2, {"frontal": 2})
 
 
+def test_further_faces_are_counted_and_told(place, tmp_path, capsys):
+    pytest.importorskip("cv2")
+    save(tmp_path / "in" / "a.png", photograph(0))
+    two = np.concatenate([photograph(0, grey=True), photograph(2, grey=True)], 1)
+    save(tmp_path / "in" / "b.png", two)
+    assert main(argv(place / "trained", tmp_path / "in", tmp_path / "o.csv")) == 0
+    assert "2 with a face; 1 further face in 1 picture was passed over (b.png)" in capsys.readouterr().err
+    facts = json.loads((tmp_path / "o.csv.json").read_text())
+    assert facts["further_faces"] == {"b.png": 1} and len(table(tmp_path / "o.csv")) == 2
+
+
 # The tables.
 
 FACES = [

@@ -5,9 +5,12 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+from runs import ROOT
 
 from data_pipelines import BadInput
 from ferjax import protocols
@@ -105,6 +108,54 @@ def test_a_cell_file_of_another_kind_is_refused(tmp_path):
     (tmp_path / "cells/a/cell.json").write_text(json.dumps({"schema": "other"}))
     with pytest.raises(BadInput, match="was made with other settings"):
         protocols.run_cells(tmp_path, [cell("a", log)], print)
+
+
+def test_a_cell_whose_files_are_gone_is_run_again_and_that_is_told(tmp_path):
+    log, lines = tmp_path / "log", []
+
+    def writes(folder):
+        (folder / "scores.npz").write_text("x")
+        return cell("a", log).run(folder)[0] | {"files": ["cells/a/scores.npz"]}, 0
+
+    cells = [Cell("a", {"seed": 0}, writes), cell("b", log, needs=["a"])]
+    protocols.run_cells(tmp_path, cells, print)
+    (tmp_path / "cells/a/scores.npz").unlink()
+    assert list(protocols.finished(tmp_path, cells, lines.append)) == ["b"]
+    assert lines == ["cells/a is made again: cells/a/scores.npz is gone"]
+    assert protocols.run_cells(tmp_path, cells, print)[1] == 0 and ran(log) == ["a", "b", "a"]
+
+
+WORKER = """import os, pathlib, signal, sys, time
+got = []
+for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    signal.signal(s, lambda number, frame: got.append(signal.Signals(number).name))
+pathlib.Path({folder!r}, f"{{os.getpid()}}.up").touch()
+end = time.monotonic() + 60
+while not got and time.monotonic() < end:
+    time.sleep(0.02)
+time.sleep(0.5)  # a second signal would come by now
+pathlib.Path({folder!r}, f"{{os.getpid()}}.got").write_text(" ".join(got))
+sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "group", "wanted"),
+    [(signal.SIGINT, True, "SIGINT"), (signal.SIGTERM, False, "SIGTERM"), (signal.SIGHUP, True, "SIGTERM")],
+)
+def test_a_signal_reaches_each_worker_once(tmp_path, number, group, wanted):
+    """Ctrl-C goes to the whole group of the terminal; a second one would end a worker that saves."""
+    worker = tmp_path / "worker.py"
+    worker.write_text(WORKER.format(folder=str(tmp_path)))
+    run = f"protocols._run([[sys.executable, {str(worker)!r}]] * 2)"
+    code = f"import sys; from ferjax import protocols; sys.exit({run})"
+    job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+    while len(list(tmp_path.glob("*.up"))) < 2:
+        assert job.poll() is None
+        time.sleep(0.02)
+    os.killpg(job.pid, number) if group else job.send_signal(number)
+    assert job.wait(30) == 130
+    assert [p.read_text() for p in tmp_path.glob("*.got")] == [wanted] * 2
 
 
 def test_spans_in_words():

@@ -1,6 +1,8 @@
 """The report: one page, complete, safe, and honest about what is missing."""
 
+import base64
 import html.parser
+import io
 import json
 import math
 import shutil
@@ -10,10 +12,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_pipelines import BadInput
 from ferjax import metrics, report, results
-from ferjax.report import charts, parts
+from ferjax.report import charts, parts, strips
 
 CLASSES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
 SHORT = ("joy", "fear", "<b>&awe")
@@ -300,3 +303,38 @@ def test_a_dot_chart_places_values_by_hand_and_leaves_out_what_is_not_there():
     assert svg.count('class="span') == 1 and svg.count("<circle") == 2  # the legend's and the value's
     assert svg.count("<rect") == 2 and 'x="542.5"' in svg  # 546, less half a mark
     assert "AU02 &lt;x&gt;, b: 1.00" in svg and charts.dot_chart("k", "AUC", ["a"], []) == ""
+
+
+def clip_file(path, n=2):
+    """n clips of 3 frames, the first told right and the second wrong."""
+    p = np.array([[[0.5, 0.5], [0.8, 0.2], [0.9, 0.1]]] * n)
+    np.savez(
+        path,
+        id=np.array([f"<s{i}>/c" for i in range(n)]),
+        label=np.array([0, 1][:n]),
+        predicted=np.zeros(n, int),
+        apex=np.ones(n, int),
+        known=np.array([True, False][:n]),
+        mask=np.ones((n, 3), bool),
+        probability=p,
+        weight=np.array([[0.1, 0.4, -0.2]] * n),
+        step=np.array([[0, 1, 2]] * n),
+        frames=np.full((n, 3, 4, 4), 100, np.uint8),
+        pixels=np.zeros((n, 3, 4, 4)) + np.eye(4),
+        classes=np.array(["disgust", "happiness"]),
+    )
+    return path
+
+
+def test_film_strips_show_frames_evidence_and_answers(tmp_path):
+    html_ = strips.section(clip_file(tmp_path / "e.npz"), "k", True)
+    assert "&lt;s0&gt;/c: disgust, right (0.90)" in html_ and "told as disgust" in html_
+    assert html_.count("<img") == 2 * 2 * 3 and html_.count("1 apex</span>") == 2
+    assert "0 onset" in html_ and "2 offset" in html_ and "middle (no apex coded)" in html_
+    # evidence is red over the face: full strength from 0.6 of the clip's largest, none elsewhere
+    png = html_.split('alt="frame 2">')[1].split("base64,")[1].split('"')[0]
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(png))))
+    assert pixels[0, 0].tolist() == [214, 40, 40] and pixels[0, 1].tolist() == [100, 100, 100]
+    assert "<img" not in strips.section(tmp_path / "e.npz", "k", False)
+    (tmp_path / "bad.npz").write_bytes(b"PK")
+    assert "bad.npz: cannot be shown" in strips.section(tmp_path / "bad.npz", "k", True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -105,20 +106,32 @@ def generate(
     return {name: _draw(people[name], images_per_subject, mode, size, seed) for name in SPLITS}
 
 
-def _draw(subjects: list[int], per_subject: int, mode: str, size: int, seed: int) -> dict[str, np.ndarray]:
-    s = np.repeat(np.asarray(subjects, np.uint32), per_subject)
-    i = np.tile(np.arange(per_subject, dtype=np.uint32), len(subjects))
-    n = len(s)
+def in_chunks(draw: Callable[[np.ndarray], Sequence[Array]], n: int) -> list[np.ndarray]:
+    """Draws n pictures, CHUNK at a time, on all cores.
+
+    Args:
+      draw: rows int [CHUNK] -> arrays [CHUNK, ...], by one compiled call; the last row comes several times.
+      n: pictures, at least 1.
+    Returns:
+      The arrays, [n, ...].
+    """
 
     def chunk(start: int):
-        rows = np.minimum(np.arange(start, start + CHUNK), n - 1)
-        done = _chunk(np.uint32(seed), s[rows], i[rows], mode, size)
+        done = draw(np.minimum(np.arange(start, start + CHUNK), n - 1))
         return [np.asarray(part)[: n - start] for part in done]
 
     # One compiled call keeps one core busy.
     with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
         parts = list(pool.map(chunk, range(0, n, CHUNK)))
-    image, label, codes, aus = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return [np.concatenate(column) for column in zip(*parts, strict=True)]
+
+
+def _draw(subjects: list[int], per_subject: int, mode: str, size: int, seed: int) -> dict[str, np.ndarray]:
+    s = np.repeat(np.asarray(subjects, np.uint32), per_subject)
+    i = np.tile(np.arange(per_subject, dtype=np.uint32), len(subjects))
+    image, label, codes, aus = in_chunks(
+        lambda rows: _chunk(np.uint32(seed), s[rows], i[rows], mode, size), len(s)
+    )
     names = [subject_name(seed, k) for k in s.tolist()]
     return {
         "image": image,

@@ -1,4 +1,4 @@
-"""Any set of pictures, from a CSV: path, label, subject, split, and action units if there are any.
+"""Any set of pictures or clips, from a CSV: path, label, subject, split, and action units if there are any.
 
 No TensorFlow here. The names below are what `data_pipelines.arrays` asks of every data set's folder;
 docs/data.md describes them.
@@ -14,7 +14,7 @@ from data_pipelines import labels
 from data_pipelines.manifest import source, table
 from data_pipelines.split import Split
 
-CLASSES = labels.EMOTIONS  # those that may occur; `classes` gives those that do
+CLASSES = labels.CLASSES  # those that may occur; `classes` gives those that do
 OPTIONS = {
     "dir": "",  # the CSV, or the folder that holds manifest.csv
     "crop": "detect",  # find, align and cut out the face; or "none": the square in the middle
@@ -33,7 +33,7 @@ def _table(options: Mapping) -> table.Table:
 
 
 def classes(options: Mapping) -> tuple[str, ...]:
-    """The emotions that occur in the CSV, in the order of labels.EMOTIONS."""
+    """The emotions that occur in the CSV, in the order of labels.CLASSES."""
     return _table(options).classes
 
 
@@ -72,6 +72,16 @@ def sequences(ids: Sequence[str] | np.ndarray) -> np.ndarray:
       str [n], such as "smile1".
     """
     return np.array([re.sub(r"/\d{6,}$", "", str(name)) for name in ids], np.str_)
+
+
+def phases(options: Mapping) -> dict[str, tuple[int, int, int]]:
+    """Clip -> frame numbers of its onset, apex and offset, -1 where the CSV does not say."""
+    return _table(options).phases
+
+
+def fps(options: Mapping) -> float:
+    """Frames a second of its clips; 200, as of CASME II, where the CSV does not say."""
+    return _table(options).fps or 200.0
 
 
 def parts(options: Mapping, splits: Mapping[str, Split]) -> tuple:

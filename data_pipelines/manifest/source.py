@@ -1,15 +1,15 @@
-"""A Table of pictures -> arrays; which pictures have no face, and what a user should be told."""
+"""A Table of pictures and clips -> arrays; which have no face, and what a user should be told."""
 
 import functools
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from data_pipelines import BadInput, labels, pictures
 from data_pipelines.divide import by_hash
-from data_pipelines.manifest.table import Table, codes
+from data_pipelines.manifest.table import Row, Table, codes
 from data_pipelines.split import Split, hash_rows, split_tenth
 
 log = logging.getLogger(__name__)
@@ -17,9 +17,13 @@ log = logging.getLogger(__name__)
 LISTED = 20  # names in a finding; `ferjax data check` lists all
 
 
-def checked(options: Mapping, defaults: Mapping) -> dict:
+def checked(options: Mapping, defaults: Mapping, crops: Sequence[str] = pictures.CROPS) -> dict:
     """The options of a set of pictures, filled in.
 
+    Args:
+      options: as given.
+      defaults: all of the set's.
+      crops: what `crop` may be.
     Raises:
       BadInput: a value that makes no sense.
     """
@@ -27,36 +31,53 @@ def checked(options: Mapping, defaults: Mapping) -> dict:
     size = o["image_size"]
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 8 <= size <= 1024:
         raise BadInput(f"data.options.image_size: {size!r} is not a whole number from 8 to 1024")
-    for key, words in (("crop", pictures.CROPS), ("undetected", ("leave_out", "fail"))):
+    for key, words in (("crop", crops), ("undetected", ("leave_out", "fail"))):
         if o[key] not in words:
             raise BadInput(f"data.options.{key}: {o[key]!r} is not known; write {' or '.join(words)}")
     return o
 
 
 def read(table: Table, options: Mapping) -> dict[str, dict]:
-    """Reads all pictures of a table.
+    """Reads all pictures of a table and divides them into parts.
 
     Args:
       table: as `table.read` gives it.
       options: crop, image_size, undetected.
     Returns:
-      "train", "validation", "test", those that have rows -> image uint8 [n, size, size, 1], label int32 [n]
-      (index into table.classes; -1 unknown), aus int8 [n, u], subject str [n], id str [n]. Pictures without a
-      face are left out; a warning counts how faces were found.
+      "train", "validation", "test", those that have rows -> as `whole`.
     Raises:
-      BadInput: a picture that cannot be read; no face in it, with undetected = "fail"; no face in any.
+      BadInput: as `whole`; or subjects, clips or pictures too few to be divided.
+    """
+    arrays, rows = whole(table, options)
+    part = _parts(table, rows, arrays["image"])
+    return {
+        name: {field: values[part == name] for field, values in arrays.items()}
+        for name in ("train", "validation", "test")
+        if (part == name).any()
+    }
+
+
+def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[Row]]:
+    """Reads all pictures of a table; the frames of a clip are cut alike.
+
+    Args:
+      table: as `table.read` gives it.
+      options: crop, image_size, undetected.
+    Returns:
+      (image uint8 [n, size, size, 1], label int32 [n] (index into table.classes; -1 unknown), aus int8
+      [n, u], subject str [n], id str [n]; the rows [n]). Pictures without a face, and clips without one
+      in their first, apex or middle, and last frame, are left out; a warning counts how faces were found.
+    Raises:
+      BadInput: a picture that cannot be read; no face in it, with undetected = "fail"; no face in any; a
+        clip with frames of several sizes.
     """
     size, n = options["image_size"], len(table.rows)
     image, kept, how = np.empty((n, size, size, 1), np.uint8), [], Counter()
-    paths = [row.path for row in table.rows]
-    looked = pictures.look_at_all(paths, options["crop"], size, table.source.name)
-    for place, (row, seen) in enumerate(zip(table.rows, looked, strict=True)):
-        where = f"{table.source} row {row.number}"
-        if seen.problem:
-            raise BadInput(f"{where}: {seen.problem}")
+    for place, (row, seen) in enumerate(zip(table.rows, _look(table, options["crop"], size), strict=True)):
         if seen.pixels is None and options["undetected"] == "fail":
+            what = f"clip {row.clip}, looked for in three frames" if row.clip else row.path
             raise BadInput(
-                f"{where}: no face is found in {row.path}; delete the row, or set "
+                f"{table.source} row {row.number}: no face is found in {what}; delete the row, or set "
                 "data.options.undetected=leave_out, or data.options.crop=none if the pictures are crops "
                 "already"
             )
@@ -81,12 +102,42 @@ def read(table: Table, options: Mapping) -> dict[str, dict]:
         "subject": np.array([row.subject for row in rows], np.str_),
         "id": np.array([row.id for row in rows], np.str_),
     }
-    part = _parts(table, rows, arrays["image"])
-    return {
-        name: {field: values[part == name] for field, values in arrays.items()}
-        for name in ("train", "validation", "test")
-        if (part == name).any()
-    }
+    return arrays, rows
+
+
+def _look(table: Table, crop: str, size: int) -> Iterator[pictures.Looked]:
+    """What is in each picture, in the rows' order; BadInput where one cannot be read."""
+    found = clip_places(table, crop)
+    placed = [found.get(row.clip) if row.clip else None for row in table.rows]
+    paths = [row.path for row in table.rows]
+    looked = pictures.look_at_all(paths, crop, size, table.source.name, placed=placed)
+    for row, seen in zip(table.rows, looked, strict=True):
+        if seen.problem:
+            raise BadInput(f"{table.source} row {row.number}: {seen.problem}")
+        yield seen
+
+
+def clip_places(table: Table, crop: str) -> dict[str, pictures.Placed]:
+    """Clip -> where its face is; at most three frames of each are decoded.
+
+    Raises:
+      BadInput: one of them cannot be read.
+    """
+    frames: dict[str, list[Row]] = {}
+    for row in table.rows:
+        if row.clip:
+            frames.setdefault(row.clip, []).append(row)
+    clips = []
+    for rows in frames.values():
+        rows.sort(key=lambda row: row.frame)
+        at = {row.frame: place for place, row in enumerate(rows)}
+        clips.append(([row.path for row in rows], at.get(rows[0].phase[1], -1)))
+    found = pictures.look_at_clips(clips, crop, f"{table.source.name}'s faces")
+    placed = dict(zip(frames, found, strict=True))
+    for clip, place in placed.items():
+        if place.problem:
+            raise BadInput(f"{table.source} row {frames[clip][place.at].number}: {place.problem}")
+    return placed
 
 
 def how_found(how: Mapping[str, int]) -> str:
@@ -159,15 +210,27 @@ def findings(table: Table, splits: Mapping[str, Split], options: Mapping, name: 
       options: of the set.
       name: of the set.
     """
-    found = of_table(table, name)
+    return [*of_table(table, name), *left_out(table, splits, options, name)]
+
+
+def left_out(table: Table, splits: Mapping[str, Split], options: Mapping, name: str) -> list[str]:
+    """A line on the pictures and clips that were not read, having no face."""
     read = {key for split in splits.values() for key in split.id.tolist()}
-    lost = [row.id for row in table.rows if row.id not in read]
-    if options["crop"] == "detect" and lost:
-        found.append(f"{name}: no face found, left out: {len(lost)} of {len(table.rows)} ({_listed(lost)})")
-    return found
+    lost = [row for row in table.rows if row.id not in read]
+    if options["crop"] != "detect" or not lost:
+        return []
+    return [f"{name}: no face found, left out: {len(lost)} of {len(table.rows)} ({listed(_named(lost))})"]
 
 
-def _listed(names: list[str], most: int = LISTED) -> str:
+def _named(rows: Sequence[Row]) -> list[str]:
+    """Pictures by their ids; of clips how many frames."""
+    frames = Counter(row.clip for row in rows if row.clip)
+    names = dict.fromkeys(row.clip or row.id for row in rows)
+    return [f"{name} ({frames[name]} frames)" if name in frames else name for name in names]
+
+
+def listed(names: Sequence[str], most: int = LISTED) -> str:
+    """Names in a line, the first of them where there are many."""
     more = f", and {len(names) - most} more: ferjax data check lists all" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
@@ -178,6 +241,7 @@ def of_table(table: Table, name: str) -> list[str]:
     if table.unknown:
         found.append(f"{name}: columns that mean nothing here, passed over: {', '.join(table.unknown)}")
     n = len(table.rows)
+    found += _of_clips(table, name)
     without = sum(not row.label for row in table.rows)
     if without:
         found.append(f"{name}: {without} of {n} pictures have no emotion")
@@ -200,6 +264,29 @@ def of_table(table: Table, name: str) -> list[str]:
     return found
 
 
+def _of_clips(table: Table, name: str) -> list[str]:
+    """What is odd about the phases of a table's clips, and subjects with a single one."""
+    frames, owner = {}, {}
+    for row in table.rows:
+        if row.clip:
+            frames.setdefault(row.clip, []).append(row.frame)
+            owner[row.clip] = row.subject
+    phases = table.phases
+    blank = [clip for clip, phase in phases.items() if phase[1] < 0]
+    odd = []
+    for clip, phase in phases.items():
+        known = [n for n in phase if n >= 0]
+        if known != sorted(known) or not set(known) <= set(frames[clip]):
+            odd.append(clip)
+    alone = [who for who, n in sorted(Counter(owner.values()).items()) if n == 1 and who]
+    lines = {
+        "clips without an apex, which is unknown": blank,
+        "clips whose onset, apex or offset is not among their frames or not in order, unusable as clips": odd,
+        "subjects with a single clip": alone,
+    }
+    return [f"{name}: {what}: {len(names)} ({listed(names)})" for what, names in lines.items() if names]
+
+
 def counts(table: Table, options: Mapping) -> list[tuple[str, int, None]]:
     """(what, found, None) rows for `ferjax data check`; looks for every face if options say so."""
     rows = table.rows
@@ -220,18 +307,12 @@ def counts(table: Table, options: Mapping) -> list[tuple[str, int, None]]:
 @functools.lru_cache(maxsize=1)
 def detected(table: Table, crop: str, size: int) -> tuple[str, ...]:
     """[n] `Looked.how` of every picture; BadInput where one cannot be read."""
-    how = []
-    looked = pictures.look_at_all([row.path for row in table.rows], crop, size, table.source.name)
-    for row, seen in zip(table.rows, looked, strict=True):
-        if seen.problem:
-            raise BadInput(f"{table.source} row {row.number}: {seen.problem}")
-        how.append(seen.how)
-    return tuple(how)
+    return tuple(seen.how for seen in _look(table, crop, size))
 
 
 def gaps(table: Table, options: Mapping, name: str) -> list[str]:
     """Lines for `ferjax data check`: what the table tells, and every picture without a face."""
     how = detected(table, options["crop"], options["image_size"])
-    lost = [row.id for row, way in zip(table.rows, how, strict=True) if not way]
-    told = [f"{name}: no face found: {len(lost)} ({_listed(lost, len(lost))})"] if lost else []
+    lost = [row for row, way in zip(table.rows, how, strict=True) if not way]
+    told = [f"{name}: no face found: {len(lost)} ({listed(_named(lost), len(lost))})"] if lost else []
     return of_table(table, name) + told

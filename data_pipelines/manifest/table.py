@@ -1,10 +1,13 @@
 """The manifest itself: a CSV of pictures with labels, subjects, parts and action units, read and checked.
 
-Nothing is decoded here. A `Table` can also be made from folders, as `nova_emotions` does.
+Nothing is decoded here. A `Table` can also be made from folders, as `nova_emotions` and `casme2` do, and be
+written as a CSV.
 """
 
 import csv
 import functools
+import io
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, labels, no_folder
+from data_pipelines import BadInput, disk, labels, no_folder
 
 NAME = "manifest.csv"
 REQUIRED = ("path", "label", "subject", "split")
 CLIP = ("clip", "frame")
+PHASES = ("onset", "apex", "offset")
+FPS = "fps"
+UNKNOWN = (-1, -1, -1)  # a clip's phases where nobody coded them
 PARTS = {
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "select"),
@@ -35,11 +41,12 @@ class Row(NamedTuple):
       number: its row in the file, from 1 below the header.
       path: its file.
       id: the path below the manifest's folder, or "clip/000012" of a clip's frame.
-      label: one of labels.EMOTIONS, or "" where unknown.
+      label: one of labels.CLASSES, or "" where unknown.
       subject: as written, or "".
       split: "train", "validation" or "test"; "" in all rows, or in none.
       clip: as written, or "".
       aus: a code for each of the table's `au_names`.
+      phase: frame numbers of the clip's onset, apex and offset, the same in all its rows; -1 unknown.
     """
 
     number: int
@@ -50,6 +57,12 @@ class Row(NamedTuple):
     split: str
     clip: str = ""
     aus: tuple[int, ...] = ()
+    phase: tuple[int, int, int] = UNKNOWN
+
+    @property
+    def frame(self) -> int:
+        """The frame's number in its clip; -1 of a picture outside any."""
+        return int(self.id.rpartition("/")[2]) if self.clip else -1
 
 
 class Table(NamedTuple):
@@ -60,18 +73,25 @@ class Table(NamedTuple):
       rows: in the file's order.
       au_names: u names, by number.
       unknown: names of columns that mean nothing here.
+      fps: frames a second of its clips; 0 unknown.
     """
 
     source: Path
     rows: tuple[Row, ...]
     au_names: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    fps: float = 0.0
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The emotions that occur, in the order of labels.EMOTIONS."""
+        """The labels that occur, in the order of labels.CLASSES."""
         found = {row.label for row in self.rows}
-        return tuple(name for name in labels.EMOTIONS if name in found)
+        return tuple(name for name in labels.CLASSES if name in found)
+
+    @property
+    def phases(self) -> dict[str, tuple[int, int, int]]:
+        """Clip -> frame numbers of onset, apex and offset; -1 unknown."""
+        return {row.clip: row.phase for row in self.rows if row.clip}
 
 
 def locate(place: str) -> Path:
@@ -109,7 +129,7 @@ def _read(path: Path, size: int, time: int) -> Table:
     del size, time
     header, body = _lines(path)
     columns, units, unknown = _columns(path, header)
-    rows, seen = [], {}
+    rows, seen, speeds = [], {}, {}
     for number, fields in body:
         text = {name: fields[place] for name, place in columns.items()}
         row = _row(path, number, text, [fields[place] for place in units.values()])
@@ -120,12 +140,20 @@ def _read(path: Path, size: int, time: int) -> Table:
             )
         seen[key] = number
         rows.append(row)
+        if text.get(FPS):
+            speeds.setdefault(_speed(path, number, text[FPS]), number)
     if not rows:
         raise BadInput(f"{path}: no rows below the header; write one for each picture")
     _files_there(path, rows)
     _apart(path, rows)
+    if len(speeds) > 1:
+        (one, first), (other, second), *_ = speeds.items()
+        raise BadInput(
+            f"{path} row {second}: fps is {other:g}, and {one:g} in row {first}; a manifest has clips of one "
+            "speed: make two"
+        )
     names = tuple(map(labels.au_name, units))
-    return Table(path, tuple(rows), names, unknown)
+    return Table(path, tuple(rows), names, unknown, *speeds)
 
 
 def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -165,7 +193,7 @@ def _columns(path: Path, header: list[str]) -> tuple[dict[str, int], dict[int, i
             unit = labels.au_number(name)
         except BadInput:
             unit = None
-        if word in (*REQUIRED, *CLIP):
+        if word in (*REQUIRED, *CLIP, *PHASES, FPS):
             if word in columns:
                 raise BadInput(f"{path}: two columns {word}; keep one of them")
             columns[word] = place
@@ -186,6 +214,11 @@ def _columns(path: Path, header: list[str]) -> tuple[dict[str, int], dict[int, i
         )
     if ("clip" in columns) != ("frame" in columns):
         raise BadInput(f"{path}: of clip and frame only one is there; write both columns or neither")
+    alone = next((name for name in PHASES if name in columns and "clip" not in columns), None)
+    if alone:
+        raise BadInput(
+            f"{path}: a column {alone}, and no columns clip and frame that say whose it is; add them"
+        )
     return columns, dict(sorted(units.items())), tuple(unknown)
 
 
@@ -203,7 +236,7 @@ def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> 
     label = ""
     if text["label"]:
         try:
-            label = labels.emotion(text["label"])
+            label = labels.class_name(text["label"])
         except BadInput as error:
             raise bad(f"label: {error}; leave it empty where it is unknown") from None
     part = text["split"].lower()
@@ -214,6 +247,14 @@ def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> 
         raise bad("of clip and frame one is empty; fill both or neither")
     if frame and not (frame.isascii() and frame.isdecimal()):
         raise bad(f"frame is {frame[:20]!r}; write a whole number")
+    phase = []
+    for word in PHASES:
+        field = text.get(word, "")
+        if field and not (field.isascii() and field.isdecimal()):
+            raise bad(f"{word} is {field[:20]!r}; write a frame's number, or nothing where it is unknown")
+        if field and not clip:
+            raise bad(f"{word} is {field}, and the row is of no clip; fill clip and frame, or empty it")
+        phase.append(int(field) if field else -1)
     name = Path(os.path.relpath(file, path.parent)).as_posix()
     return Row(
         number,
@@ -224,7 +265,19 @@ def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> 
         _PART.get(part, ""),
         clip,
         tuple(_code(bad, code) for code in codes),
+        tuple(phase),
     )
+
+
+def _speed(path: Path, number: int, text: str) -> float:
+    """Frames a second."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise BadInput(f"{path} row {number}: fps is {text[:20]!r}; write frames a second, such as 200")
+    return value
 
 
 def _code(bad, text: str) -> int:
@@ -255,7 +308,7 @@ def _files_there(path: Path, rows: list[Row]) -> None:
 
 
 def _apart(path: Path, rows: list[Row]) -> None:
-    """Raises BadInput where ids repeat, or a subject or clip lies in two parts."""
+    """Raises BadInput where ids repeat, a clip's rows differ, or a subject or clip lies in two parts."""
     ids, clips = {}, {}
     empty = next((row for row in rows if not row.split), None)
     filled = next((row for row in rows if row.split), None)
@@ -277,6 +330,15 @@ def _apart(path: Path, rows: list[Row]) -> None:
                 f"{path} row {row.number}: clip {row.clip} is of {row.subject or 'no subject'} here and of "
                 f"{first.subject or 'none'} in row {first.number}; name clips apart, as in S1/smile"
             )
+        if row.clip and first.phase != row.phase:
+            name, here, there = next(
+                z for z in zip(PHASES, row.phase, first.phase, strict=True) if z[1] != z[2]
+            )
+            here, there = ("empty" if n < 0 else n for n in (here, there))
+            raise BadInput(
+                f"{path} row {row.number}: {name} of clip {row.clip} is {here} here and {there} in row "
+                f"{first.number}; write the same in all its rows"
+            )
         for kind, name in (("subject", row.subject), ("clip", row.clip)):
             before = parts.setdefault((kind, name), row)
             if name and before.split != row.split:
@@ -290,3 +352,44 @@ def _apart(path: Path, rows: list[Row]) -> None:
 def codes(table: Table) -> np.ndarray:
     """int8 [n, u] action units of all rows."""
     return np.array([row.aus for row in table.rows], np.int8).reshape(len(table.rows), len(table.au_names))
+
+
+def write(table: Table, path: str | os.PathLike) -> None:
+    """Writes a table as a manifest that `read` reads back: the same rows, units, phases and speed.
+
+    Pictures in the manifest's folder or below it are named relative to it, others by their whole path. Ids of
+    pictures outside any clip are their paths, and so may change.
+
+    Args:
+      table: n rows; what `unknown` names is not kept.
+      path: of the CSV; what is there is overwritten.
+    Raises:
+      BadInput: a name that begins or ends with a blank, which a manifest cannot say; or it cannot be written.
+    """
+    path = Path(path)
+    folder = os.path.abspath(path.parent)
+    with_clips = any(row.clip for row in table.rows)
+    with_phases = any(row.phase != UNKNOWN for row in table.rows)
+    extra = [*(CLIP if with_clips else ()), *(PHASES if with_phases else ()), *([FPS] if table.fps else ())]
+    text = io.StringIO()
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow([*REQUIRED, *table.au_names, *extra])
+    speed = f"{table.fps:.12g}"
+    for row in table.rows:
+        file = os.path.abspath(row.path)
+        inside = file.startswith(os.path.join(folder, ""))
+        more = [row.clip, row.frame if row.clip else ""] if with_clips else []
+        more += ["" if n < 0 else n for n in row.phase] if with_phases else []
+        named = Path(os.path.relpath(file, folder) if inside else file).as_posix()
+        fields = [named, row.label, row.subject, row.split, *("" if c < 0 else c for c in row.aus), *more]
+        odd = next((field for field in map(str, fields) if field != " ".join(field.splitlines()).strip()), "")
+        if odd:
+            raise BadInput(
+                f"{odd!r} begins or ends with a blank, or is of two lines: rename it to list it in a CSV"
+            )
+        out.writerow([*fields, *([speed] if table.fps else [])])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.write(path, text.getvalue())
+    except (OSError, UnicodeError) as error:
+        raise BadInput(f"{path}: cannot be written ({error}); name another file") from None

@@ -33,7 +33,7 @@ def write_report(workdir, faces: bool = True) -> pathlib.Path:
         raise BadInput(f"{path}: no such workdir; give the --workdir of a training")
     out = path / "report" / "index.html"
     if (path / "study.json").exists():
-        files.write(out, study_page.page(path / "study.json").encode())
+        files.write(out, study_page.page(path / "study.json", faces).encode())
         return out
     said = results.read_workdir(path, strict=False)
     if not any(said[key] for key in ("config", "run", "metrics", "timing", "results")):

@@ -112,7 +112,7 @@ def worst(path: pathlib.Path, result: Mapping, faces: bool) -> str:
         sizes = {len(image), len(label), len(predicted), len(confidence), len(ids)}
         if len(sizes) > 1:
             raise ValueError("its arrays differ in length")
-        pictures = [_png(i) for i in image] if faces else []
+        pictures = [png(i) for i in image] if faces else []
         truth, guess = (_names(codes, result["classes"] or ()) for codes in (label, predicted))
         sure = [f"{float(c):.2f}" for c in confidence]
     except FileNotFoundError:
@@ -149,7 +149,7 @@ def _names(codes: np.ndarray, classes: Sequence[str]) -> list[str]:
     return [escape(classes[c]) for c in codes]
 
 
-def _png(image: np.ndarray) -> str:
+def png(image: np.ndarray) -> str:
     """uint8 [h, w, c], c = 1 or 3, as base64 of a PNG."""
     from PIL import Image
 

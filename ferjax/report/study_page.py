@@ -7,24 +7,29 @@ from html import escape
 
 from data_pipelines import BadInput
 from ferjax import files, results
-from ferjax.report import charts, parts
+from ferjax.report import charts, parts, strips
 from ferjax.report.style import CSS
 
 _MORE = """
 .matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
 .matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
 .matrix td small { display: block; color: inherit; }
+.matrix td.gap { color: var(--soft); background: repeating-linear-gradient(135deg, transparent 0 6px,
+  var(--rule) 6px 7px); }
 """
 
 
-def page(path: pathlib.Path) -> str:
+def page(path: pathlib.Path, faces: bool = True) -> str:
     """The whole page.
 
     Args:
       path: W/study.json: {"name", "legend", "remarks", "gaps", "matrices": [{"title", "corner", "rows",
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
-        "tables": [{"title", "head", "rows"}], "cells": name -> {"seconds", "created"}}.
+        "tables": [{"title", "head", "rows"}],
+        "clips": [files below its folder, see `strips`], "cells": name -> {"seconds", "created"}}. A cell
+        that is not there has no accuracy, and why as "not on disk: more".
+      faces: False embeds no picture of a face.
     Raises:
       BadInput: not readable, or of another schema.
     """
@@ -39,7 +44,7 @@ def page(path: pathlib.Path) -> str:
     if said.get("matrices"):
         sections["matrix"] = ("The matrix", legend + "".join(_matrix(m) for m in said["matrices"]))
     drawn = [
-        charts.dot_chart(f"dots{i}", c["title"], c["series"], c["rows"])
+        charts.dot_chart(f"dots{i}", c["title"], c["series"], c["rows"], c.get("level", 0.5))
         for i, c in enumerate(said.get("charts", []))
     ]
     for i, table in enumerate(said.get("tables", [])):
@@ -50,12 +55,15 @@ def page(path: pathlib.Path) -> str:
         sections[f"table{i}"] = (escape(table["title"]), body)
         if i == 0 and any(drawn):
             sections["charts"] = ("Pictures", f'<div class="charts">{"".join(drawn)}</div>')
+    for i, clips in enumerate(said.get("clips", [])):
+        title = f"Clips, {pathlib.Path(clips).parent.name}"
+        sections[f"clips{i}"] = (escape(title), strips.section(path.parent / clips, f"clip{i}", faces))
     notes = [*said.get("remarks", []), *(f"Left out: {gap}." for gap in said.get("gaps", []))]
     if notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
     sections["provenance"] = ("Provenance", _provenance(said))
-    return parts.document(name, "", sections, CSS + _MORE)
+    return parts.document(name, "", sections, CSS + _MORE + strips.STYLE)
 
 
 def _text_cell(text) -> str:
@@ -84,17 +92,22 @@ def _matrix(m: Mapping) -> str:
 
 def _cell(cell: Mapping | None) -> str:
     if not cell or cell.get("accuracy") is None:
-        return f"<td class='missing'>{escape((cell or {}).get('why', 'not there'))}</td>"
+        why, _, more = (cell or {}).get("why", "not there").partition(": ")
+        title = f' title="{escape(more, quote=True)}"' if more else ""
+        return f"<td class='gap'{title}>{escape(why)}{_of_paper(cell or {})}</td>"
     value = cell["accuracy"]
     hot = min(1.0, max(0.0, value))
     ink = "color: var(--hot-ink)" if hot > 0.55 else ""
     span = ""
     if _finite(cell.get("low")) and _finite(cell.get("high")):
         span = f"<small>{100 * cell['low']:.1f} to {100 * cell['high']:.1f}</small>"
-    paper = f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
     why = f' title="{escape(cell["why"], quote=True)}"' if cell.get("why") else ""
     shade = f'style="background: rgba(var(--heat), {hot:.2f}); {ink}"'
-    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{paper}</td>"
+    return f"<td{why} {shade}><b>{100 * value:.1f}</b>{span}{_of_paper(cell)}</td>"
+
+
+def _of_paper(cell: Mapping) -> str:
+    return f"<small>paper {100 * cell['paper']:.1f}</small>" if _finite(cell.get("paper")) else ""
 
 
 def _finite(value) -> bool:

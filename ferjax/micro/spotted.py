@@ -1,0 +1,72 @@
+"""The spotting cells of a study whose recordings are neutral before the onset and after the offset."""
+
+import os
+import pathlib
+
+import numpy as np
+
+from data_pipelines import motion
+from ferjax import detectors, files
+from ferjax.micro import spotting
+from ferjax.protocols import Cell
+
+LEAD = 10  # frames on either side that must surely be neutral
+CURVES = {
+    "pixels": "root mean squared difference of grey levels to the first frames",
+    "features": "of the frame network's features, which never saw the subject",
+    "middle": "no curve: the training subjects' mean duration in the middle of the recording",
+}
+
+
+def truth(clips) -> np.ndarray:
+    """int [n, 3]: onset, apex and offset of each clip."""
+    return np.stack([clips.onset, clips.apex, clips.offset], 1)
+
+
+def possible(clips) -> bool:
+    """Whether every clip has neutral frames enough before its onset and after its offset."""
+    after = np.diff(clips.start) - 1 - clips.offset
+    return bool((clips.onset >= LEAD).all() and (after >= LEAD).all())
+
+
+def cells(study) -> list[Cell]:
+    """A cell for each curve; none where the clips are cut at onset and offset."""
+    if not possible(study.clips):
+        return []
+    kind = study.inputs[0]
+    curves = ["pixels", "middle"] + (["features"] if study.c.network == "fold" else [])
+    return [_cell(study, name, kind) for name in curves]
+
+
+def _cell(study, name: str, kind: str) -> Cell:
+    of = study.clips
+    need = tuple(f"frames/{kind}/{s}" for s in study.subjects) if name == "features" else ()
+
+    def run(folder: pathlib.Path) -> tuple[dict | None, int]:
+        want, length = truth(of), np.diff(of.start)
+        if name == "middle":
+            found = np.zeros_like(want)
+            for who in study.subjects:
+                test = of.subject == who
+                lasting = (of.offset - of.onset + 1)[~test].mean()
+                found[test] = spotting.middle(length[test], lasting)
+            curves = [np.zeros(t) for t in length]
+        else:
+            curves = [_curve(study, i, name, kind) for i in range(len(of))]
+            found, _ = spotting.leave_one_out(curves, want, of.subject, LEAD, detrend=True)
+        told = {"found": found, "truth": want, "length": length, "curve": np.concatenate(curves)}
+        files.write(folder / "spotted.npz", files.npz_bytes(told))
+        return {"files": [os.path.relpath(folder / "spotted.npz", study.workdir)], "device": "cpu"}, 0
+
+    about = {"clips": of.hash, "lead": LEAD, "grid": str(spotting.GRID)}
+    about |= {"frames": study.about_frames(), "input": kind} if name == "features" else {}
+    return Cell(f"spotting/{name}", about, run, need, 0.15 * len(of) + 15)
+
+
+def _curve(study, i: int, name: str, kind: str) -> np.ndarray:
+    frames = study.clips.frames(i)
+    if name == "pixels":
+        return spotting.distance(frames, LEAD)
+    network, _ = study.network(study.clips.subject[i], kind)
+    x = motion.represent(frames, frames[0], kind, study.c.clip.gain)
+    return spotting.distance(detectors.features(network, x, study.c.layer), LEAD)

@@ -1,0 +1,243 @@
+"""The tables of a micro-expression study: every method in the same folds, clean beside field-style."""
+
+import pathlib
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from ferjax import config as config_lib
+from ferjax import files, metrics, protocols, results
+from ferjax.micro import baselines, spotted, spotting, told
+from ferjax.micro.study import NETWORKS, RULES, Study
+from ferjax.models.micro_lstm import NAMES
+from ferjax.studies import span, table
+
+SHOWN = ("accuracy", "uf1", "uar")
+# Breuer & Kimmel 2017, on CASME II with five classes, as commonly quoted; the first two are those it
+# compares with.
+PAPER = {"LBP-TOP": 44.12, "LBP-TOP with adaptive magnification": 51.91, "CNN and LSTM": 59.47}
+
+
+def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
+    """Pools folds and seeds: W/results/*.json, W/micro_expression/*.csv, table.md, and W/study.json.
+
+    Returns:
+      W/micro_expression.
+    """
+    out = study.workdir / "micro_expression"
+    methods = list(_methods(study, done))
+    rows, people, classes, charts = [], [], [], []
+    for m in methods:
+        scores = {rule: pooled(study, p) for rule, p in m["told"].items()}
+        for rule, s in scores.items():
+            _result(study, m, rule, s)
+        rows.append(_row(study, m, scores))
+        people += _by_subject(study, m)
+        classes += _by_class(study, m, scores["clean"])
+        charts.append((m["title"], [_triple(scores.get(r), "accuracy") for r in ("clean", "field")]))
+    head = ["method", *SHOWN, "each seed's accuracy", *(f"field-style {k}" for k in SHOWN)]
+    legend = (
+        f"Leave one subject out, {len(study.clips)} clips of {len(study.subjects)} subjects, "
+        f"{study.c.seeds} seeds "
+        f"of each head; {NETWORKS[study.c.network]}. Predictions of all folds pooled, means of the "
+        "seeds with 95 % "
+        f"intervals over subjects. Epochs of the heads: {RULES[study.c.epoch_rule]}. Field-style: of "
+        "each fold the "
+        "epoch that did best on the subject held out, a leak, given to show what it is worth."
+    )
+    tables = [{"title": "Methods", "head": head, "rows": rows}]
+    spots = _spotting(study, done)
+    if spots:
+        tables.append({"title": "Spotting", "head": list(SPOT_HEAD), "rows": spots})
+    by_class = ["method", "class", "clips", "precision", "recall", "f1"]
+    by_subject = ["method", "subject", "clips", "accuracy", "each seed"]
+    tables += [
+        {"title": "Classes", "head": by_class, "rows": classes},
+        {"title": "Subjects", "head": by_subject, "rows": [r for r in people if r[0] == methods[0]["title"]]},
+    ]
+    remarks = [*study.remarks, *_remarks(study)]
+    text = [f"# {study.c.name}", legend, table(head, rows)]
+    if spots:
+        text += ["## Spotting", table(SPOT_HEAD, spots)]
+    text += [
+        "## Confusions of the first method",
+        _confusion(study, methods[0]),
+        "## Classes",
+        table(by_class, classes),
+    ]
+    gaps = list(study.gaps.values())
+    text.append("\n".join(f"- {line}" for line in [*remarks, *(f"Left out: {gap}." for gap in gaps)]))
+    files.write(out / "table.md", ("\n\n".join(text) + "\n").encode())
+    files.write(out / "table.csv", files.csv_bytes([head, *rows]))
+    files.write(out / "classes.csv", files.csv_bytes([by_class, *classes]))
+    files.write(out / "subjects.csv", files.csv_bytes([by_subject, *people]))
+    if spots:
+        files.write(out / "spotting.csv", files.csv_bytes([SPOT_HEAD, *spots]))
+    strips = [str(p) for k in study.inputs for p in done.get(f"evidence/{k}", {}).get("files", [])]
+    common = float((methods[-1]["told"]["clean"][0].argmax(-1) == study.clips.label).mean())
+    chart = {"title": "Accuracy", "series": ["clean", "field-style (leaks)"], "rows": charts, "level": common}
+    results.write_study(
+        study.workdir,
+        study.c.name,
+        legend,
+        tables,
+        charts=[chart],
+        remarks=remarks,
+        gaps=gaps,
+        cells=protocols.kept(study.workdir),
+        clips=strips,
+    )
+    return out
+
+
+def _methods(study: Study, done: Mapping) -> Iterator[dict]:
+    """Every method with its probabilities by rule: float [s, n, k]; a rule's are None where it has no
+    epochs."""
+    n, k = len(study.clips), len(study.clips.classes)
+    for kind in study.inputs:
+        for head in study.kinds:
+            found = done[f"heads/{kind}/{head}"]
+            with np.load(study.workdir / found["files"][0]) as file:
+                a = {name: file[name] for name in ("probability", "chosen", "watch", "choose")}
+            of = (a["watch"], a["choose"])
+            leak, _ = told.field_style(a["probability"], *of, study.clips.label)
+            both = {"clean": told.clean(a["probability"], a["chosen"], *of, n), "field": leak}
+            title = f"{NAMES[head]}, frames as {kind}"
+            yield {"name": f"{kind}_{head}", "title": title, "told": both, "device": found["device"]}
+        if study.c.end_to_end.epochs:
+            yield _end_to_end(study, done, kind)
+    if "baseline/lbp_top" in done:
+        with np.load(study.workdir / done["baseline/lbp_top"]["files"][0]) as file:
+            p = file["probability"][None]
+        yield {"name": "lbp_top", "title": "LBP-TOP and a linear SVM", "told": {"clean": p}, "device": "cpu"}
+    p = np.zeros((1, n, k))
+    for who in study.subjects:
+        test = study.clips.subject == who
+        p[0, test] = baselines.majority(study.clips.label[~test], k)
+    yield {
+        "name": "majority",
+        "title": "the training subjects' commonest class",
+        "told": {"clean": p},
+        "device": "cpu",
+    }
+
+
+def _end_to_end(study: Study, done: Mapping, kind: str) -> dict:
+    o, n = study.c.end_to_end, len(study.clips)
+    both = {rule: np.zeros((o.seeds, n, len(study.clips.classes))) for rule in ("clean", "field")}
+    for who in study.subjects:
+        for seed in range(o.seeds):
+            found = done[f"end_to_end/{kind}/{who}/seed{seed}"]
+            with np.load(study.workdir / found["files"][0]) as file:
+                p, rows = file["probability"], file["rows"]
+            right = (p.argmax(-1) == study.clips.label[rows]).mean(1)
+            both["clean"][seed, rows], both["field"][seed, rows] = p[-1], p[int(right.argmax())]
+    title = f"{NAMES['lstm']}, trained on with the frame network, frames as {kind}"
+    return {"name": f"{kind}_end_to_end", "title": title, "told": both, "device": found["device"]}
+
+
+def pooled(study: Study, p: np.ndarray) -> metrics.Scores:
+    """Scores of [s, n, k] probabilities: seeds pooled, resampled by subject, all of a subject's together."""
+    label, subject = (np.tile(a, len(p)) for a in (study.clips.label, study.clips.subject))
+    flat = p.reshape(-1, p.shape[-1]).astype(np.float64)
+    flat /= flat.sum(-1, keepdims=True)
+    return metrics.classification(label, flat, study.clips.classes, subject, study.c.bootstrap)
+
+
+def _row(study: Study, m: Mapping, scores: Mapping[str, metrics.Scores]) -> list[str]:
+    each = [span(scores["clean"].metrics[k]) for k in SHOWN]
+    leak = [span(scores["field"].metrics[k]) if "field" in scores else "" for k in SHOWN]
+    return [m["title"], *each, " ".join(f"{a:.3f}" for a in _right(study, m).mean(1)), *leak]
+
+
+def _triple(scores: metrics.Scores | None, key: str):
+    return (
+        None if scores is None else tuple(getattr(scores.metrics[key], f) for f in ("value", "low", "high"))
+    )
+
+
+def _right(study: Study, m: Mapping) -> np.ndarray:
+    """bool [s, n]: right answers, clean."""
+    return m["told"]["clean"].argmax(-1) == study.clips.label
+
+
+def _by_subject(study: Study, m: Mapping) -> list[list[str]]:
+    right, out = _right(study, m), []
+    for who in study.subjects:
+        mine = right[:, study.clips.subject == who]
+        each = " ".join(f"{a:.3f}" for a in mine.mean(1))
+        out.append([m["title"], who, str(mine.shape[1]), f"{mine.mean():.3f}", each])
+    return out
+
+
+def _by_class(study: Study, m: Mapping, scores: metrics.Scores) -> list[list[str]]:
+    n = np.bincount(study.clips.label, minlength=len(study.clips.classes))
+    keys = ("precision", "recall", "f1")
+    return [
+        [m["title"], name, str(k), *(span(scores.metrics[f"{key}/{name}"]) for key in keys)]
+        for name, k in zip(study.clips.classes, n, strict=True)
+        if k
+    ]
+
+
+def _confusion(study: Study, m: Mapping) -> str:
+    """Markdown: rows are true, counts over all seeds."""
+    counts = pooled(study, m["told"]["clean"]).confusion
+    names = study.clips.classes
+    body = [[name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True)]
+    return f"{m['title']}\n\n" + table(["true", *names], body)
+
+
+def _result(study: Study, m: Mapping, rule: str, scores: metrics.Scores) -> None:
+    p = m["told"][rule]
+    name = m["name"] if rule == "clean" else f"{m['name']}_field_style"
+    leak = "THE SUBJECT HELD OUT (field-style, a leak: never quote it as a result)"
+    ids = np.concatenate([np.char.add(study.clips.id, f" seed{s}") for s in range(len(p))])
+    label, who = (np.tile(a, len(p)) for a in (study.clips.label, study.clips.subject))
+    rows = results.predictions(ids, who, label, p.reshape(-1, p.shape[-1]), study.clips.classes)
+    results.write_result(
+        study.workdir,
+        name,
+        scores,
+        split=f"{study.clips.name}, leave one subject out",
+        split_hash=study.clips.hash,
+        config=config_lib.to_json(study.c),
+        selected_on=RULES[study.c.epoch_rule] if rule == "clean" else leak,
+        checkpoint_step=None,
+        seed=0,
+        wall_time_s=None,
+        device=m["device"],
+        notes=[
+            f"{m['title']}; predictions of {len(study.subjects)} folds pooled; {len(p)} seed(s).",
+            f"{NETWORKS[study.c.network]}; its epoch chosen on {study.c.inner} inner subjects of each fold.",
+            *study.remarks,
+        ],
+        companions={"_predictions.csv": rows},
+    )
+
+
+def _remarks(study: Study) -> list[str]:
+    paper = "; ".join(f"{name} {value}" for name, value in PAPER.items())
+    return [
+        f"Paper, as commonly quoted (Breuer & Kimmel 2017, CASME II, accuracy in percent): {paper}. "
+        "Its rule for the "
+        "epoch is not known, and its clips are others than these.",
+        f"Sequences: {study.c.clip.sampling}, {study.c.clip.length} frames from onset to offset.",
+    ]
+
+
+SPOT_HEAD = ("curve", "mean IoU", "IoU of 0.5 or more", "apex error, frames", "median", "nothing found")
+
+
+def _spotting(study: Study, done: Mapping) -> list[list[str]]:
+    out = []
+    for name, words in spotted.CURVES.items():
+        if f"spotting/{name}" not in done:
+            continue
+        with np.load(study.workdir / done[f"spotting/{name}"]["files"][0]) as file:
+            found, truth, length = file["found"], file["truth"], file["length"]
+        s = spotting.score(found, truth, length, study.clips.subject, study.c.bootstrap)
+        m = s.metrics
+        values = [span(m["iou"]), span(m["hits"]), span(m["apex_error"], 1), span(m["apex_error_median"], 1)]
+        out.append([f"{name}: {words}", *values, span(m["misses"])])
+    return out

@@ -10,7 +10,7 @@ import numpy as np
 
 from data_pipelines import BadInput, divide, exported, leaks, prepared
 from data_pipelines.manifest import table
-from data_pipelines.split import Parts, Split, blank, hash_rows, resize, shuffle_labels, stratified
+from data_pipelines.split import Parts, Split, blank, clips, hash_rows, resize, shuffle_labels, stratified
 
 __all__ = ["DEFAULTS", "Parts", "Split", "data_set", "load_parts", "names", "print_check", "write_manifest"]
 
@@ -63,6 +63,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         raise BadInput(
             f"data.exclude_duplicates: {data['exclude_duplicates']!r} is not known; write none or across"
         )
+    sequences = clips
     if data["name"] == "npz":
         parts = exported.read(data["dir"])
     else:
@@ -70,13 +71,14 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         splits = prepared.load_splits(module, options, data["cache_dir"])
         tell = getattr(module, "findings", None)
         found = tuple(tell(options, splits)) if tell else ()
+        sequences = getattr(module, "sequences", clips)
         own = getattr(module, "parts", _train_validation_test)
         divided = own(options, splits)
         parts = Parts(**divided) if isinstance(divided, Mapping) else Parts(*divided)
         published = parts.published or getattr(module, "PUBLISHED", "")
         parts = parts._replace(findings=found + parts.findings, published=published)
     if data["kfolds"]:
-        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]))
+        parts = divide.by_fold(parts, int(data["kfolds"]), int(data["kfold"]), sequences)
     parts = parts._replace(published=data["published"] or parts.published)
     parts = divide.relabel(parts, data["map"], data["classes"])
     parts = _exclude(parts, data["exclude_blank"], data["exclude_duplicates"])

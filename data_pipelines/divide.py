@@ -2,12 +2,12 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from data_pipelines import BadInput, labels
-from data_pipelines.split import Parts, hash_rows, join
+from data_pipelines.split import Parts, clips, join, together
 
 MAPPED = "emotions mapped by name: "  # begins the finding that says what a map did
 
@@ -34,26 +34,26 @@ def by_hash(keys: Sequence[str]) -> np.ndarray:
     return np.select([place < n_test, place < n_test + n_val], ["test", "validation"], "train")
 
 
-def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    """Which fold each row lies in: all rows of a subject in one, sizes in rows as even as subjects allow.
+def folds(keys: Sequence[bytes], n: int, seed: int = 0) -> np.ndarray:
+    """Which fold each row lies in: all rows of a key in one, sizes in rows as even as keys allow.
 
-    Subjects, in the order of a hash of seed and name, go to the fold that has the fewest rows so far, large
-    subjects first. Where the subject is unknown copies of one image stay together instead.
+    Keys, in the order of a hash of seed and key, go to the fold that has the fewest rows so far, those of
+    many rows first.
 
     Args:
-      subject: str [m], "" unknown.
-      pixels: S32 [m], see `split.hash_rows`.
+      keys: [m] whatever must stay together, see `split.together`.
       n: folds, at least 3 (one reports, one selects, the others train).
       seed: of the hash.
     Returns:
       int [m], 0 to n - 1; the same on every machine, whatever the order of the rows.
     Raises:
-      BadInput: fewer groups than folds.
+      BadInput: fewer different keys than folds.
     """
-    names = [s.encode() if s else b"\0" + p for s, p in zip(subject.tolist(), pixels.tolist(), strict=True)]
-    groups, inverse, size = np.unique(np.array(names, object), return_inverse=True, return_counts=True)
+    groups, inverse, size = np.unique(np.array(keys, object), return_inverse=True, return_counts=True)
     if len(groups) < n:
-        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} subjects; take fewer folds")
+        known = not any(key.startswith(b"\0") for key in groups)
+        what = "subjects" if known else "subjects, clips or different images"
+        raise BadInput(f"data.kfolds is {n}, and there are {len(groups)} {what}; take fewer folds")
     order = [hashlib.sha256(f"ferjax fold {seed} ".encode() + g).digest() for g in groups]
     rows, of_group = np.zeros(n, int), np.zeros(len(groups), int)
     for g in sorted(range(len(groups)), key=lambda g: (-size[g], order[g])):
@@ -62,15 +62,17 @@ def folds(subject: np.ndarray, pixels: np.ndarray, n: int, seed: int = 0) -> np.
     return of_group[inverse]
 
 
-def by_fold(parts: Parts, n: int, fold: int) -> Parts:
+def by_fold(parts: Parts, n: int, fold: int, sequences: Callable = clips) -> Parts:
     """Pools train, select and test and divides them anew: one fold is reported, the next selects.
 
-    No subject is in two folds; where subjects are unknown, copies of one image stay together.
+    No subject is in two folds; where the subject is unknown no clip is, and outside clips no image and its
+    copy.
 
     Args:
       parts: of a set.
       n: folds, at least 3.
       fold: 0 to n - 1, the one reported.
+      sequences: ids -> clips, the set's own.
     Returns:
       Parts; our own division, whatever that of the set was.
     Raises:
@@ -81,14 +83,25 @@ def by_fold(parts: Parts, n: int, fold: int) -> Parts:
     set_name = parts.train.name.partition("/")[0]
     whole = join(set_name, [parts.train, parts.select, parts.test])
     whole = whole.take(np.argsort(whole.id, kind="stable"))
-    of = folds(whole.subject, hash_rows(whole.image), n)
+    keys = together(whole, sequences)
+    of = folds(keys, n)
     chosen = (fold + 1) % n
     test, select = of == fold, of == chosen
     sides = {"train": ~(test | select), "select": select, "test": test}
     divided = {k: whole.take(rows, f"{set_name}[{k}, fold {fold} of {n}]") for k, rows in sides.items()}
-    by = "subject" if whole.subjects else "image, subjects being unknown"
-    words = f"fold {chosen} of {n} by {by}, numbered from 0 (fold {fold} is reported)"
+    words = f"fold {chosen} of {n} by {_by(keys)}, numbered from 0 (fold {fold} is reported)"
     return parts._replace(**divided, selection=words, published="")
+
+
+def _by(keys: Sequence[bytes]) -> str:
+    """What rows were kept together by, in words."""
+    clip = any(key.startswith(b"\0clip ") for key in keys)
+    image = any(key.startswith(b"\0") and not key.startswith(b"\0clip ") for key in keys)
+    unknown = " and ".join(["clip"] * clip + ["image"] * image)
+    if not unknown:
+        return "subject"
+    known = not all(key.startswith(b"\0") for key in keys)
+    return f"subject where known, else by {unknown}" if known else f"{unknown}, subjects being unknown"
 
 
 def relabel(parts: Parts, mapping: str, classes: str) -> Parts:
@@ -135,6 +148,6 @@ def told(classes, table: dict[str, str], left: dict[str, int]) -> str:
     return MAPPED + "; ".join(words)
 
 
-def mapped(parts: Parts) -> str:
-    """What a map did to the parts, as `told` has it; "" where there was none."""
-    return next((line.removeprefix(MAPPED) for line in parts.findings if line.startswith(MAPPED)), "")
+def mapped(findings: Sequence[str]) -> str:
+    """What a map did to the parts that have these findings, as `told` has it; "" where there was none."""
+    return next((line.removeprefix(MAPPED) for line in findings if line.startswith(MAPPED)), "")

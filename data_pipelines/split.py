@@ -6,10 +6,11 @@ import hashlib
 import json
 import math
 import os
+import re
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,6 +91,11 @@ class Split:
         for field in (self.label, self.aus, self.image):
             digest.update(np.ascontiguousarray(field).data)
         return digest.hexdigest()
+
+    @functools.cached_property
+    def pixels(self) -> np.ndarray:
+        """S32 [n], see `hash_rows`."""
+        return hash_rows(self.image)
 
     @functools.cached_property
     def subjects(self) -> tuple[str, ...]:
@@ -212,20 +218,39 @@ def shuffle_labels(split: Split, seed: int) -> Split:
     return dataclasses.replace(split, label=label)
 
 
+def clips(ids: Sequence[str] | np.ndarray) -> np.ndarray:
+    """The clip of each frame, str [n], "smile1" of "smile1/000012"; of what is no such frame, its own id."""
+    return np.array([re.sub(r"/\d{6,}$", "", str(name)) for name in ids], np.str_)
+
+
+def together(split: Split, sequences: Callable = clips) -> list[bytes]:
+    """What must not be torn apart, a key a row: the subject where known, else the clip, else the pixels.
+
+    Args:
+      split: n rows.
+      sequences: ids -> clips, as a data set's `sequences`; an id that is its own clip (or "") is of none.
+    Returns:
+      [n]; a clip's and an image's key begin with a zero byte, so that no subject can be named alike.
+    """
+    pixels = split.pixels.tolist()
+    of = sequences(split.id).tolist()
+    keys = []
+    for who, clip, name, same in zip(split.subject.tolist(), of, split.id.tolist(), pixels, strict=True):
+        other = b"\0clip " + clip.encode() if clip not in ("", name) else b"\0" + same
+        keys.append(who.encode() if who else other)
+    return keys
+
+
 def split_tenth(split: Split) -> tuple[Split, Split]:
     """Divides a part into nine tenths and a tenth by a hash, the same on every machine and in every run.
 
-    What is hashed is the subject where known, else the pixels: neither a subject nor copies of one image ever
-    come to lie on both sides.
+    What is hashed is the subject where known, else the clip ("<clip>/<frame number of six digits or more>"),
+    else the pixels: neither a subject nor a clip nor copies of one image ever come to lie on both sides.
 
     Returns:
       (nine tenths, tenth).
     """
-    by_pixels = hash_rows(split.image)
-    keys = [
-        subject.encode() if subject else pixels
-        for subject, pixels in zip(split.subject.tolist(), by_pixels.tolist(), strict=True)
-    ]
+    keys = [key.removeprefix(b"\0") for key in together(split)]
     digests = [hashlib.sha256(b"ferjax tenth " + key).digest() for key in keys]
     tenth = np.array([int.from_bytes(digest[:8], "big") % 10 == 0 for digest in digests], bool)
     return split.take(~tenth, f"{split.name}[9/10]"), split.take(tenth, f"{split.name}[1/10]")

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import pathlib
+import re
 import time
 
 import numpy as np
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from data_pipelines import BadInput, arrays, labels, leaks
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, metrics, results
+from ferjax import evaluate, learned, metrics, results
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
@@ -29,6 +30,8 @@ def across(
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
+    A result of another set of that name (two manifests, say) is not replaced, see `_name`.
+
     The emotions that both have are scored: images of others are left out, and the network's probabilities are
     divided by their sum over these. Which, and how many images were left out, is in the result's notes.
 
@@ -38,7 +41,7 @@ def across(
       split: train, select or test of that set.
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
-      name: of the result; "" for <split>_on_<set>.
+      name: of the result, which replaces one of that name; "" for <split>_on_<set>.
       into: folder below which results/ is written; None for the training's.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
@@ -57,35 +60,35 @@ def across(
     c = config_lib.from_json(saved["config"])
     if c.task != "emotion":
         raise BadInput(f"{workdir} was trained on action units; --data scores a network of emotions")
-    learned = arrays.load_parts(c.data)
+    classes, shape = (tuple(saved["run"].get(key) or ()) for key in ("classes", "image_shape"))
+    if not classes or not shape:
+        raise BadInput(
+            f"{workdir}/run.json does not name the network's classes; train again with this version"
+        )
+    known = learned.of_run(workdir, shape)
     data = ConfigDict(data.to_dict())
-    data.image_size = learned.train.image.shape[1]
+    data.image_size = shape[0]
     parts = arrays.load_parts(data, (split,))
     part = getattr(parts, split)
-    leaks.refuse_learned(learned, parts, part)
+    leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
-    model = fer_cnn.build(c.model, len(learned.train.classes))
+    model = fer_cnn.build(c.model, len(classes))
     params, step = evaluate.load_weights(workdir, which, model, part.image.shape[1:])
     views = views or c.evaluate.views
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
-    scored, probability, note = on_common(part, probability, learned.train.classes)
-    fresh = ~leaks.seen(scored, learned.train, learned.select)
-    name = name or f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
-    maps = evaluate.relabelled(data, parts)
-    maps += [f"What the network learned from: {line}" for line in evaluate.relabelled(c.data, learned)]
-    jobs = [(name, scored, probability, [note, *maps])]
-    known = int((~fresh).sum())
-    if known:
-        jobs[0][3].append(
-            f"{known} of these images are also, pixel for pixel, in a part trained or selected on"
-        )
-        if fresh.any():
-            told = [
-                note,
-                *maps,
-                f"{known} images are left out that are also in a part trained or selected on",
-            ]
-            jobs.append((f"{name}_without_duplicates", scored.take(fresh), probability[fresh], told))
+    scored, probability, note = on_common(part, probability, classes)
+    name = name or _name(into or workdir, split, which, data, scored.hash)
+    maps = evaluate.relabelled(data, parts.findings)
+    mapped = evaluate.relabelled(c.data, saved["run"].get("findings", ()))
+    maps += [f"What the network learned from: {line}" for line in mapped]
+    notes = [note, *maps, *known.unknown]
+    fresh = ~known.seen(scored)
+    copies = int((~fresh).sum())
+    said = [f"{copies} of these images are also, pixel for pixel, in a part trained or selected on"]
+    jobs = [(name, scored, probability, notes + said * bool(copies))]
+    if copies and fresh.any():
+        told = [*notes, f"{copies} images are left out that are also in a part trained or selected on"]
+        jobs.append((f"{name}_without_duplicates", scored.take(fresh), probability[fresh], told))
     paths = []
     for name, rows, p, notes in jobs:
         table = results.predictions(rows.id, rows.subject, rows.label, p, rows.classes)
@@ -100,7 +103,7 @@ def across(
                 split=rows.name,
                 split_hash=rows.hash,
                 config={"trained": saved["config"], "on": config_lib.to_json(data)},
-                selected_on=f"{c.train.select_by} on {saved['run'].get('selection', learned.selection)}",
+                selected_on=f"{c.train.select_by} on {saved['run'].get('selection', 'its selecting part')}",
                 checkpoint_step=step,
                 seed=c.seed,
                 wall_time_s=time.monotonic() - started,
@@ -111,6 +114,22 @@ def across(
             )
         )
     return paths
+
+
+def _name(workdir: pathlib.Path, split: str, which: str, data: ConfigDict, split_hash: str) -> str:
+    """<split>_on_<set>; where a result of that name is of other images, the folder's name is added.
+
+    Where that one is of other images too, the beginning of the split's hash is.
+    """
+    place = pathlib.Path(data.dir).expanduser()
+    folder = place.parent.name if place.stem == "manifest" else place.stem if place.is_file() else place.name
+    base = f"{split}_on_{data.name}" + ("" if which == "best" else f"_{which}")
+    named = f"{base}_{re.sub(r'[^A-Za-z0-9.-]+', '-', folder)}".rstrip("_")
+    for name in (base, named):
+        path = workdir / "results" / f"{name}.json"
+        if not path.exists() or results.read_result(path)["split_hash"] == split_hash:
+            return name
+    return f"{named}_{split_hash[:8]}"
 
 
 def of_set(name: str, folder: str, overrides=()) -> ConfigDict:

@@ -39,7 +39,7 @@ def default() -> ConfigDict:
     d.exclude_blank = False  # drop images of one single grey value
     d.exclude_duplicates = "none"  # or across: drop training images that recur in select or test
     d.select = "auto"  # the set's own rule; tenth: a hashed tenth of the training part selects the epoch
-    d.published = ""  # names a division made elsewhere, whose parts may share subjects or images
+    d.published = ""  # names a division made elsewhere, whose parts may share images, never people
     d.kfolds = 0  # 0: the set's own division; else all of it in so many folds, by subject
     d.kfold = 0  # the one reported; the next one selects the epoch, the rest trains
     d.map = (

@@ -128,7 +128,7 @@ class Study:
         data = self._data(name, self.classes)
         parts = arrays.load_parts(data)
         told = (*remarks(one.source.data), f"selected on {parts.selection}")
-        mapped = f"map {data.map or 'none'}, {divide.mapped(parts)}"
+        mapped = f"map {data.map or 'none'}, {divide.mapped(parts.findings)}"
         return Known(name, one.title, parts, hashes(parts), told, mapped)
 
     def config(self, name: str, kind: str, seed: int, start: pathlib.Path | None = None) -> ConfigDict:

@@ -2,6 +2,7 @@
 
 import pathlib
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, divide, input, leaks
-from ferjax import au_metrics, checkpoint, files, metrics, results, run, tasks
+from ferjax import au_metrics, checkpoint, files, learned, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
@@ -82,8 +83,9 @@ class Predictor:
 def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> list[pathlib.Path]:
     """Evaluates a run's checkpoint on one part of its data and writes W/results/<split>.json, .csv, .png.
 
-    Where some of its images stand in an earlier part too, as in FER2013's published split, the numbers
-    without them are written as well, as <split>_without_duplicates. Checkpoints other than the best have
+    Where some of its images stand in an earlier part too, as in FER2013's published split, or in what a
+    network learned from that this one began from, the numbers without them are written as well, as
+    <split>_without_duplicates. Checkpoints other than the best have
     results of their own name, <split>_last or <split>_step<n>; a second evaluation replaces the first.
 
     Args:
@@ -94,7 +96,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     Returns:
       the paths of the JSON files.
     Raises:
-      BadInput: nothing to evaluate there, or no such split or step.
+      BadInput: nothing to evaluate there, no such split or step, or people or images of test that the network
+        was trained or selected on, see `leaks.refuse_learned`.
     """
     keep_freed_memory()
     started = time.monotonic()
@@ -108,6 +111,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     parts = arrays.load_parts(config.data)
     chosen = getattr(parts, split)
     notes = _same_data(workdir, saved["run"].get("split_hashes", {}), run.split_hashes(parts), split)
+    seen, told = _seen(workdir, saved["run"], parts, split)
     task = tasks.of(config, parts.train)
     task.check(chosen)
     devices = Devices(config.parallel.mode, None, config.parallel.devices)
@@ -116,7 +120,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
-    notes += relabelled(config.data, parts)
+    notes += told + relabelled(config.data, parts.findings)
     if task.kind == "aus":
         threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
         notes += task.notes()
@@ -161,7 +165,6 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
         rows = results.predictions(chosen.id, chosen.subject, chosen.label, probability, chosen.classes)
         beside = {"_predictions.csv": rows, "_worst.npz": files.npz_bytes(_worst(chosen, probability))}
     name = split if which == "best" else f"{split}_last" if which == "last" else f"{split}_step{step}"
-    seen = seen_before(parts, split)
     fresh = np.flatnonzero(~seen)
     if seen.any():
         share = "every one" if not len(fresh) else f"{seen.sum()} of {len(seen)}"
@@ -170,7 +173,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
         note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
-        paths.append(write(without, fresh, [note, *relabelled(config.data, parts)]))
+        paths.append(write(without, fresh, [note, *told, *relabelled(config.data, parts.findings)]))
     else:
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
@@ -187,11 +190,16 @@ def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> by
     return files.csv_bytes([head, *rows])
 
 
-def relabelled(data: ConfigDict, parts: arrays.Parts) -> list[str]:
-    """A note on the map by which emotions were named anew and on what it left out, where there is one."""
+def relabelled(data: ConfigDict, findings: Sequence[str]) -> list[str]:
+    """A note on the map by which emotions were named anew and on what it left out, where there is one.
+
+    Args:
+      data: of a config.
+      findings: of its parts, or of a run's run.json.
+    """
     if not (data.map or data.classes):
         return []
-    did = divide.mapped(parts)
+    did = divide.mapped(findings)
     return [f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}."]
 
 
@@ -242,6 +250,18 @@ def seen_before(parts: arrays.Parts, part: str) -> np.ndarray:
     """bool [n]: images of select or test that also stand, pixel for pixel, in a part used before it."""
     before = {"train": [], "select": [parts.train], "test": [parts.train, parts.select]}[part]
     return leaks.seen(getattr(parts, part), *before)
+
+
+def _seen(workdir, said: dict, parts: arrays.Parts, part: str) -> tuple[np.ndarray, list[str]]:
+    """As `seen_before`, of a run, which may have begun from another's weights; and notes on that one."""
+    seen, begun = seen_before(parts, part), said.get("started_from")
+    if not begun or part == "train":
+        return seen, []
+    chosen = getattr(parts, part)
+    known = learned.of_run(workdir, chosen.image.shape[1:], parts)
+    if part == "test":
+        leaks.refuse_learned(known, parts, chosen)
+    return seen | known.seen(chosen, selected=part == "test"), list(begun.get("notes", known.unknown))
 
 
 def _with_overrides(config: ConfigDict, overrides) -> ConfigDict:

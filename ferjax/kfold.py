@@ -1,11 +1,13 @@
-"""Subject-disjoint k-fold cross-validation as one job: every subject is reported, unseen by its network.
+"""k-fold cross-validation as one job: every subject that is known is reported, unseen by its network.
 
 In each fold one part of the subjects is reported, the next one selects the epoch, the rest trains, so that
 the selection is nested. Predictions are pooled over folds (and seeds) before anything is counted.
 """
 
 import pathlib
+from collections.abc import Sequence
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays
@@ -84,7 +86,7 @@ class Study:
         """A line on what is divided."""
         n = sum(len(p.test) for p in self.parts)
         people = len({s for p in self.parts for s in p.test.subjects})
-        by = f"{people} subjects" if people else "images, subjects being unknown"
+        by = f"{people} subjects" if people else "images (or clips), subjects being unknown"
         return f"{self.c.name}: {n:,} images, {self.c.folds} folds of {by}, {self.c.seeds} seeds"
 
     def speeds(self) -> dict:
@@ -108,6 +110,20 @@ class Study:
         return Cell(f"fold{fold}/seed{seed}", {"config": facts(c), "data": hashes(parts)}, run, (), seconds)
 
 
+def apart(parts: Sequence[arrays.Parts]) -> str:
+    """Who lies in one fold alone, in words."""
+    who = np.concatenate([p.test.subject for p in parts])
+    unknown = int((who == "").sum())
+    if not unknown:
+        return "no subject is in two folds"
+    if unknown == len(who):
+        return "subjects are unknown, so that one person's images may be in several folds"
+    return (
+        f"no known subject is in two folds; {unknown:,} of {len(who):,} images are of unknown subjects, "
+        "who may be in several"
+    )
+
+
 def write(study: Study, done) -> pathlib.Path:
     """Pools all predictions: W/results/kfold.json, W/kfold/table.md, table.csv and W/study.json."""
     classes = study.parts[0].train.classes
@@ -117,9 +133,9 @@ def write(study: Study, done) -> pathlib.Path:
     one = next(iter(each.values()))
     tested = [p.test.hash for p in study.parts]
     notes = [
-        f"Predictions of {study.c.folds} folds and {study.c.seeds} seeds pooled; no subject is in two.",
+        f"Predictions of {study.c.folds} folds and {study.c.seeds} seeds pooled; {apart(study.parts)}.",
         f"Splits of the folds: {', '.join(h[:12] for h in tested)}.",
-        *evaluate.relabelled(study.source.data, study.parts[0]),
+        *evaluate.relabelled(study.source.data, study.parts[0].findings),
         *remarks(study.source.data),
     ]
     results.write_result(

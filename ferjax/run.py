@@ -91,6 +91,7 @@ def describe(
         devices.describe(),
         image_shape=list(parts.train.image.shape[1:]),
         selection=parts.selection,
+        findings=list(parts.findings),
         classes=list(parts.train.classes),
         sizes={name: len(getattr(parts, name)) for name in ("train", "select", "test")},
         task=task.kind,

@@ -13,8 +13,8 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input
-from ferjax import checkpoint, evaluate, optim, run, tasks, transfer
+from data_pipelines import BadInput, arrays, input, leaks
+from ferjax import checkpoint, evaluate, learned, optim, run, tasks, transfer
 from ferjax.augment import augment, example_keys, normalise
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
@@ -167,9 +167,11 @@ class _Loop:
             functools.partial(init_state, config, self.model, self.parts.train.image.shape[1:])
         )
         done, begun = self.checkpoints.last() or 0, {}
+        seen = leaks.Learned.of(self.parts)
         if config.transfer.workdir and not done:
             params = jax.tree.map(np.asarray, self.devices.to_global(state).params)
-            params, begun = transfer.begin(config, params, self.parts.train.image.shape[1:])
+            params, begun, theirs = transfer.begin(config, params, self.parts, self.task)
+            seen |= theirs
             state = state.replace(params=self.devices.put(params))
             if state.ema:
                 state = state.replace(ema=self.devices.put(params))
@@ -177,6 +179,8 @@ class _Loop:
             parts, self.progress = self.checkpoints.restore(done, self.devices.to_global(state).parts())
             state = self.devices.to_local(TrainState.of_parts(parts))
         if self.devices.main:
+            if not done:  # later the source may be gone
+                learned.write(self.workdir, seen)
             run.describe(self.workdir, config, self.parts, self.devices, self.task, begun)
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
             log.say(self._opening(done))

@@ -6,6 +6,7 @@ names, as in a shell, a comma between: "block*,dense". What is taken, kept and s
 
 import fnmatch
 import hashlib
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput
-from ferjax import checkpoint, config, evaluate, results
+from data_pipelines import BadInput, leaks
+from data_pipelines.split import Parts
+from ferjax import checkpoint, config, evaluate, learned, results
 from ferjax.config_rules import part_numbers
 
 Array = jax.Array
 FROZEN = "frozen"
+log = logging.getLogger(__name__)
 
 
 def patterns(text: str) -> tuple[str, ...]:
@@ -90,21 +93,24 @@ def gates(c: ConfigDict, params: dict, step: Array, steps_per_epoch: int) -> dic
     return {n: (step >= round(e * steps_per_epoch)).astype(jnp.float32) for n, e in begin.items()}
 
 
-def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int]) -> tuple[dict, dict]:
+def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, leaks.Learned]:
     """The weights a training starts from: those of another training's parts, the rest as they were drawn.
 
     Convolutions fit any image size. A first convolution of one channel becomes one of three that gives a
     coloured grey picture the same response (a third each), and one of three becomes one (their sum). A dense
-    layer belongs to its image size.
+    layer belongs to its image size. Logits go by the names of what they tell, in whatever order these stand.
 
     Args:
       c: config; its `transfer` says from where, and which parts are taken.
       params: freshly drawn, on the host.
-      image_shape: [h, w, c] of this training's images.
+      parts: of this training.
+      task: of `tasks`; its names are those of the outputs.
     Returns:
-      (params, {"workdir", "step", "config_hash", "weights", "taken"} for the run's description).
+      (params, {"workdir", "step", "config_hash", "weights", "taken", "learned", "notes"} for the run's
+      description, what the source has learned from).
     Raises:
-      BadInput: no such training, or a part that does not fit.
+      BadInput: no such training, a part that does not fit, or a source that was trained or selected on what
+        is to be reported, see `learned.check_start`.
     """
     t = c.transfer
     saved = results.read_workdir(t.workdir)
@@ -114,6 +120,7 @@ def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int]) -> tup
         )
     source = config.from_json(saved["config"])
     theirs, step = source_weights(t.workdir, t.checkpoint)
+    image_shape = parts.train.image.shape[1:]
     out, taken = dict(params), []
     for name in params:
         if not _matches(name, patterns(t.take)):
@@ -123,23 +130,64 @@ def begin(c: ConfigDict, params: dict, image_shape: tuple[int, int, int]) -> tup
                 f"config key transfer.take names {name}, which the network in {t.workdir} lacks; it has "
                 f"{', '.join(theirs)}"
             )
-        out[name] = _fitted(name, theirs[name], params[name], t.workdir, source, image_shape)
+        part = theirs[name]
+        if name == "logits":
+            part = by_name(part, _outputs(saved["run"]), task.names, t.workdir)
+        out[name] = _fitted(name, part, params[name], source, c, saved["run"].get("image_shape"), image_shape)
         taken.append(name)
     if not taken:
         raise BadInput(
             f"config key transfer.take is {t.take!r}: no part is taken from {t.workdir}; name some"
         )
-    return out, {
+    seen = learned.of_source(t.workdir, image_shape)
+    notes = learned.check_start(seen, parts, t.workdir)
+    for note in notes:
+        log.warning("%s", note)
+    begun = {
         "workdir": str(t.workdir),
         "step": step,
         "config_hash": results.config_hash(saved["config"]),
         "weights": weights_hash({name: theirs[name] for name in taken}),
         "taken": taken,
+        "learned": learned.counts(seen),
+        "notes": notes,
     }
+    return out, begun, seen
 
 
-def _fitted(name, theirs: dict, ours: dict, workdir, source: ConfigDict, image_shape) -> dict:
-    """One part's weights in the shapes wanted here."""
+def _outputs(run: dict) -> tuple[str, ...]:
+    """What a run's outputs tell, in their order."""
+    return tuple(run.get("au_names" if run.get("task") == "aus" else "classes") or ())
+
+
+def by_name(part: dict, there: tuple[str, ...], here: tuple[str, ...], workdir) -> dict:
+    """A layer of outputs, {"kernel" [n, k], "bias" [k]}, in another order of the same names.
+
+    Args:
+      part: weights whose outputs are `there`.
+      there, here: k names of emotions or action units.
+      workdir: of the source, for the error.
+    Raises:
+      BadInput: the names are not the same.
+    """
+    gone = [name for name in there if name not in here]
+    new = [name for name in here if name not in there]
+    if gone or new:
+        lists = [
+            f"only {where} {', '.join(names)}" for where, names in (("there", gone), ("here", new)) if names
+        ]
+        raise BadInput(
+            f"logits in {workdir} tell {', '.join(there) or 'what its run.json does not say'}; this training "
+            f"is to tell {', '.join(here)} ({'; '.join(lists)}): leave logits out of transfer.take"
+        )
+    order = [there.index(name) for name in here]
+    return {key: np.asarray(value)[..., order] for key, value in part.items()}
+
+
+def _fitted(
+    name: str, theirs: dict, ours: dict, source: ConfigDict, c: ConfigDict, shape_there, shape_here
+) -> dict:
+    """One part's weights in the shapes wanted here; BadInput naming the keys that differ where none fits."""
     there, here = theirs["kernel"].shape, ours["kernel"].shape
     out = {key: np.asarray(value) for key, value in theirs.items()}
     if there != here and len(there) == 4 and there[:2] + there[3:] == here[:2] + here[3:]:
@@ -148,17 +196,28 @@ def _fitted(name, theirs: dict, ours: dict, workdir, source: ConfigDict, image_s
         elif (there[2], here[2]) == (3, 1):
             out["kernel"] = out["kernel"].sum(2, keepdims=True)
     if out["kernel"].shape != here:
-        size = f"{image_shape[0]}x{image_shape[1]}x{image_shape[2]}"
-        why = (
-            f"a dense layer belongs to its image size (there data.image_size={source.data.image_size}, here "
-            f"{size}): take the convolutions alone, transfer.take=block*, or train at that size"
-            if len(here) == 2 and name != "logits"
-            else "outputs belong to their classes: leave logits out of transfer.take"
-            if name == "logits"
-            else "set model.features and model.kernel as in that training"
+        why = [
+            f"{key} is {source.model[key[6:]]} there and {c.model[key[6:]]} here"
+            for key in ("model.kernel", "model.features", "model.dense")
+            if source.model[key[6:]] != c.model[key[6:]]
+        ]
+        if name == "dense" and there[0] != here[0] and _side(source, shape_there) != tuple(shape_here[:2]):
+            sizes = ["x".join(map(str, side)) for side in (_side(source, shape_there), shape_here[:2])]
+            why.append(
+                f"a dense layer belongs to its image size, {sizes[0]} there and {sizes[1]} here "
+                "(data.image_size): take the convolutions alone, transfer.take=block*, or train at that size"
+            )
+        raise BadInput(
+            f"{name} in {c.transfer.workdir} is {there} and here {here}: "
+            f"{'; '.join(why) or 'other channels'}; set the same, or "
+            f"leave {name} out of transfer.take"
         )
-        raise BadInput(f"{name} in {workdir} is {there} and here {here}; {why}")
     return {key: value.astype(ours[key].dtype) for key, value in out.items()}
+
+
+def _side(source: ConfigDict, shape) -> tuple[int, int]:
+    """Height and width of a training's images, which its run.json tells."""
+    return tuple(shape[:2]) if shape else (source.data.image_size,) * 2
 
 
 def source_weights(workdir, which: str) -> tuple[dict, int]:

@@ -109,3 +109,16 @@ def test_nothing_in_common(trained, tmp_path):
 def test_only_data_can_change():
     with pytest.raises(BadInput, match=r"--config.seed cannot change here"):
         across.of_set("facsynth", "", ["seed=1"])
+
+
+def test_another_set_of_the_same_name_does_not_replace_a_result(trained, tmp_path):
+    """Two folders, each read as npz: the second gets its folder's name, each replaces its own alone."""
+    for path in (trained / "results").glob("*"):
+        path.unlink()
+    first, _ = other_set(tmp_path / "a" / "here")
+    second, _ = other_set(tmp_path / "b" / "lab 2", classes=("happiness", "anger", "fear"))
+    third, _ = other_set(tmp_path / "c" / "lab 2", classes=("happiness", "neutral", "fear"))
+    names = [across.across(trained, data)[0].stem for data in (first, second, third, first, second, third)]
+    assert names[:2] == ["test_on_npz", "test_on_npz_lab-2"] and names[3:] == names[:3]
+    whole = results.read_result(trained / "results" / f"{names[2]}.json")["split_hash"]
+    assert names[2] == f"test_on_npz_lab-2_{whole[:8]}"

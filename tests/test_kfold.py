@@ -1,10 +1,12 @@
 """k folds as one job: every person reported once, by a network that was not trained or selected on them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
-from runs import tiny_config, write_set
+from runs import tiny_config, tiny_split, write_set
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, arrays
 from ferjax import across, config, kfold, reproduce, results
 from ferjax.report import write_report
 
@@ -32,7 +34,19 @@ def test_every_person_is_reported_once(tmp_path):
         assert not set(who) & (set(parts.train.subjects) | set(parts.select.subjects))
     assert len(ids) == len(set(ids)) == 62
     np.testing.assert_equal(len(set(said["split_hash"].split())), 3)
+    assert said["notes"][0] == "Predictions of 3 folds and 1 seeds pooled; no subject is in two folds."
     assert "all, pooled" in write_report(tmp_path / "w").read_text()
+
+
+def test_what_is_said_of_subjects_holds_where_they_are_unknown():
+    def folds(*who):
+        made = [dataclasses.replace(tiny_split(4, i), subject=names) for i, names in enumerate(who)]
+        return [arrays.Parts(s, s, s, "") for s in made]
+
+    assert kfold.apart(folds(["a"] * 4, ["b"] * 4)) == "no subject is in two folds"
+    assert kfold.apart(folds([""] * 4, [""] * 4)).startswith("subjects are unknown, so that one person's")
+    said = kfold.apart(folds(["a", "a", "", ""], ["b"] * 4))
+    assert said.startswith("no known subject is in two folds; 2 of 8 images are of unknown subjects")
 
 
 @pytest.mark.parametrize(

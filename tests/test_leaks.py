@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from runs import tiny_config, tiny_split
 
-from data_pipelines import BadInput, arrays, divide, exported, labels
+from data_pipelines import BadInput, arrays, divide, exported, labels, leaks, split
 from data_pipelines.split import hash_rows
 
 
@@ -67,6 +67,23 @@ def test_a_published_division_is_taken_as_it_is(tmp_path, by):
     assert arrays.load_parts(data).published == "a division of theirs"
 
 
+@pytest.mark.parametrize("published", ["", "a division of theirs"])
+def test_a_shared_person_is_refused_in_a_published_division_too(tmp_path, published):
+    made = parts()
+    made["test"] = dataclasses.replace(made["test"], subject=made["train"].subject)
+    with pytest.raises(BadInput, match=r"share 5 subjects 'train-S0'.*give every subject one part$"):
+        arrays.load_parts(write(tmp_path, made, published))
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("manifest", True), ("tiny", False)])
+def test_people_of_one_name_in_two_sets_are_told_how_to_tell_them_apart(name, prefix):
+    theirs = arrays.Parts(*parts().values(), "", published="x")
+    test = dataclasses.replace(theirs.train, name=f"{name}[test, fold 0 of 3]")
+    with pytest.raises(BadInput, match=r"names must differ between sets") as e:
+        leaks.refuse_learned(theirs, theirs, test)
+    assert ("data.options.prefix" in str(e.value)) == prefix and "data.published" not in str(e.value)
+
+
 def test_leaving_duplicates_out_mends_it(tmp_path):
     made = parts()
     image = made["test"].image.copy()
@@ -79,25 +96,72 @@ def test_leaving_duplicates_out_mends_it(tmp_path):
 
 def test_folds_by_hand():
     """Sizes 5, 3, 2, 2: the largest subjects first, each to the emptiest fold."""
-    subject = np.array(["a"] * 5 + ["b"] * 3 + ["c"] * 2 + ["d"] * 2)
-    pixels = np.array([str(i) for i in range(12)], "S32")
-    of = divide.folds(subject, pixels, 3)
+    of = divide.folds([b"a"] * 5 + [b"b"] * 3 + [b"c"] * 2 + [b"d"] * 2, 3)
     assert sorted(np.bincount(of)) == [3, 4, 5]
     assert len(set(of[:5])) == 1 and len(set(of[5:8])) == 1 and of[8] == of[10] and of[9] == of[11]
 
 
 def test_folds_do_not_depend_on_the_rows_order_but_on_the_seed():
-    subject = np.array([f"s{i % 17}" for i in range(100)])
-    pixels = np.array([str(i) for i in range(100)], "S32")
+    keys = np.array([f"s{i % 17}".encode() for i in range(100)], object)
     order = np.random.default_rng(0).permutation(100)
-    of = divide.folds(subject, pixels, 5)
-    np.testing.assert_array_equal(divide.folds(subject[order], pixels[order], 5), of[order])
-    assert (divide.folds(subject, pixels, 5, seed=1) != of).any()
+    of = divide.folds(keys, 5)
+    np.testing.assert_array_equal(divide.folds(keys[order], 5), of[order])
+    assert (divide.folds(keys, 5, seed=1) != of).any()
+
+
+def test_folds_are_those_of_before_clips_were_looked_at():
+    """Of subjects, and of images where nobody is known: as ferjax divided them from the first."""
+    of = divide.folds([f"s{i % 7}".encode() for i in range(30)], 3)
+    assert of.tolist() == [int(k) for k in "102102210210221021022102102210"]
+    made = parts(**{p: np.array([""] * 30) for p in ("train", "select", "test")})
+    got = divide.by_fold(arrays.Parts(*made.values(), ""), 3, 0)
+    assert got.test.id.tolist()[:6] == [f"select{i:03d}" for i in (0, 4, 5, 10, 11, 20)]
+    assert split.split_tenth(made["train"])[1].id.tolist() == ["train008", "train014"]
 
 
 def test_too_few_subjects_for_the_folds():
-    with pytest.raises(BadInput, match=r"data.kfolds is 5, and there are 2 subjects"):
-        divide.folds(np.array(["a", "b", "b"]), np.array(["1", "2", "3"], "S32"), 5)
+    with pytest.raises(BadInput, match=r"data.kfolds is 5, and there are 2 subjects;"):
+        divide.folds([b"a", b"b", b"b"], 5)
+    with pytest.raises(BadInput, match=r"data.kfolds is 5, and there are 2 subjects, clips or different"):
+        divide.folds([b"a", b"\0clip b", b"\0clip b"], 5)
+
+
+def in_clips(made, nobody=True):
+    """The parts as six clips of five frames each, ids as a manifest names them."""
+    named = {}
+    for part, rows in made.items():
+        ids = [f"{part}-clip{i // 5}/{i % 5:06d}" for i in range(len(rows))]
+        who = [""] * len(rows) if nobody else rows.subject
+        named[part] = dataclasses.replace(rows, id=ids, subject=who)
+    return named
+
+
+def test_clips_stay_whole_where_subjects_are_unknown():
+    whole = arrays.Parts(*in_clips(parts()).values(), "")
+    got = divide.by_fold(whole, 4, 1)
+    sides = [set(split.clips(s.id).tolist()) for s in (got.train, got.select, got.test)]
+    assert sum(map(len, sides)) == 18 and len(set.union(*sides)) == 18
+    assert "fold 2 of 4 by clip, subjects being unknown" in got.selection
+    ids = [f"c{i // 5}/{i % 5:06d}" for i in range(300)]
+    many = dataclasses.replace(tiny_split(300, 0), subject=[""] * 300, id=ids)
+    nine, tenth = split.split_tenth(many)
+    assert len(tenth) and not set(split.clips(nine.id)) & set(split.clips(tenth.id))
+
+
+def test_a_set_says_itself_what_its_clips_are():
+    made = {p: dataclasses.replace(s, subject=[""] * 30) for p, s in parts().items()}
+    got = divide.by_fold(arrays.Parts(*made.values(), ""), 3, 0, lambda ids: np.array([i[:-1] for i in ids]))
+    sides = [{name[:-1] for name in s.id.tolist()} for s in (got.train, got.select, got.test)]
+    assert sum(map(len, sides)) == 9 == len(set.union(*sides))
+
+
+def test_subjects_are_kept_whole_before_clips():
+    got = divide.by_fold(arrays.Parts(*in_clips(parts(), nobody=False).values(), ""), 3, 0)
+    assert not any(
+        set(a.subjects) & set(b.subjects)
+        for a, b in itertools.combinations((got.train, got.select, got.test), 2)
+    )
+    assert "by subject, numbered" in got.selection
 
 
 def test_every_subject_is_reported_in_just_one_fold(tmp_path):

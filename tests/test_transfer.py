@@ -115,7 +115,7 @@ def test_a_first_convolution_of_other_channels_answers_a_grey_picture_alike(ther
     theirs = {"kernel": rng.normal(size=(5, 5, there, 4)).astype(np.float32), "bias": np.zeros(4, np.float32)}
     ours = {"kernel": np.zeros((5, 5, here, 4), np.float32), "bias": np.zeros(4, np.float32)}
     c = config.default()
-    got = transfer._fitted("block1_conv", theirs, ours, "w", c, (48, 48, here))["kernel"]
+    got = transfer._fitted("block1_conv", theirs, ours, c, c, (48, 48, there), (48, 48, here))["kernel"]
     grey = rng.normal(size=(5, 5, 1)).astype(np.float32)
     response = lambda kernel: np.einsum("yxc,yxco->o", np.repeat(grey, kernel.shape[2], 2), kernel)  # noqa: E731
     np.testing.assert_allclose(response(got), response(theirs["kernel"]), rtol=1e-5, atol=1e-5)
@@ -128,7 +128,9 @@ def test_convolutions_go_to_another_image_size_and_dense_layers_do_not(source, t
     )
     assert train.train(c, str(tmp_path / "larger")) == 0
     c.transfer.take = "block*,dense"
-    with pytest.raises(BadInput, match=r"dense in .* a dense layer belongs to its image size"):
+    with pytest.raises(
+        BadInput, match=r"dense in .* a dense layer belongs to its image size, 16x16 there and 24x24"
+    ):
         train.train(c, str(tmp_path / "refused"))
 
 
@@ -139,7 +141,10 @@ def test_convolutions_go_to_another_image_size_and_dense_layers_do_not(source, t
         ({"transfer__take": "conv*"}, "transfer.take names 'conv\\*'; this network's parts are block1_conv"),
         ({"transfer__freeze": "*"}, "nothing is left to learn"),
         ({"transfer__rates": "block9=1"}, "transfer.rates names 'block9'"),
-        ({"model__features": (4, 8), "transfer__take": "block*"}, "set model.features and model"),
+        ({"model__features": (4, 8)}, r"model.features is \(4, 6\) there and \(4, 8\) here; set the same"),
+        ({"model__kernel": 3}, r"model.kernel is 5 there and 3 here; set the same, or leave block1_conv"),
+        ({"model__dense": 12, "transfer__take": "*"}, r"here \(96, 12\): model.dense is 8 there and 12 here"),
+        ({"model__features": (4, 8), "transfer__take": "dense"}, r"here \(128, 8\): model.features is"),
         ({"transfer__checkpoint": "77"}, "checkpoint 77 is not there"),
     ],
 )
@@ -148,6 +153,31 @@ def test_what_cannot_be_taken_along_is_refused(source, tmp_path, changes, says):
     c = tiny_config(data, **{"transfer__workdir": workdir, **changes})
     with pytest.raises(BadInput, match=says):
         train.train(c, str(tmp_path / "no"))
+
+
+def test_logits_go_by_the_names_of_their_classes(source, tmp_path):
+    """A class keeps its weights wherever it stands; nothing learns, so that they can be compared."""
+    workdir, data = source
+    still = {"transfer__workdir": workdir, "transfer__checkpoint": "last", "optimizer__learning_rate": 1e-30}
+    c = tiny_config(data, transfer__take="*", train__epochs=1, parallel__devices=1, **still)
+    c.data.classes = "neutral,anger,happiness"
+    assert train.train(c, str(tmp_path / "w")) == 0
+    new, old = runs.weights(tmp_path / "w"), runs.weights(workdir)
+    for name in ("['logits']['kernel']", "['logits']['bias']"):
+        np.testing.assert_array_equal(new[name], old[name][..., [2, 0, 1]])
+    np.testing.assert_array_equal(new["['dense']['kernel']"], old["['dense']['kernel']"])
+
+
+def test_logits_of_other_names_are_refused_naming_them(source, tmp_path):
+    workdir, data = source
+    c = tiny_config(data, transfer__workdir=workdir, transfer__take="logits", data__map="anger=fear")
+    says = r"tell anger, .*; this .* tell fear, happiness, neutral \(only there anger; only here fear\)"
+    with pytest.raises(BadInput, match=says):
+        train.train(c, str(tmp_path / "no"))
+    with pytest.raises(
+        BadInput, match=r"tell anger, .* to tell AU01, AU02, AU04 \(only there anger, happiness"
+    ):
+        transfer.by_name({}, ("anger", "happiness", "fear"), ("AU01", "AU02", "AU04"), "w")
 
 
 @pytest.mark.parametrize("text", ["block*", "block*=fast", "block*=-1", "=1"])

@@ -192,6 +192,19 @@ def au_number(name: str) -> int:
     return int(match[1])
 
 
+def au_scale(name: str) -> str:
+    """What the numbers of an action unit's column mean, by how it is spelled.
+
+    Returns:
+      "presence": 0 or 1 ("AU01_c" of OpenFace, "au_1" of LibreFace); "graded": an intensity 0 to 5 that need
+      not be whole ("AU01_r", "au_1_intensity"); "code": one of AU_CODES ("AU01").
+    """
+    word = name.strip().lower()
+    if word.endswith("_c") or re.fullmatch(r"au_\d+", word):
+        return "presence"
+    return "graded" if word.endswith(("_r", "_intensity")) else "code"
+
+
 def facs_name(name: str) -> str:
     """The FACS name of an action unit, "AU12" -> "lip corner puller"; "" where FACS_NAMES has none."""
     return FACS_NAMES.get(au_name(au_number(name)), "")

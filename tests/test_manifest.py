@@ -8,12 +8,12 @@ import pytest
 from manifest_files import SIZE, crop, options, photograph, save, write
 from PIL import Image
 
-from data_pipelines import BadInput, arrays, coded, faces, manifest, pictures
+from data_pipelines import BadInput, arrays, coded, faces, labels, manifest, pictures
 from data_pipelines.divide import by_hash
 from data_pipelines.manifest import source, table
 from ferjax.main import main
 
-TEXT = """ Subject , label,path,split , AU12,au_1,note
+TEXT = """ Subject , label,path,split , AU12,AU1,note
 ann,happy,a/1.png,train,3,,x
 ann,,a/2.png,Training,0,1,y
 bob,Angry,b/1.png,val,9.0,0,z
@@ -242,6 +242,8 @@ HEAD = "path,label,subject,split\n"
             "path,label,subject,split,AU12_r,AU12_c\na.png,joy,s,,1,\n",
             "columns AU12_r and AU12_c are of one action unit, AU12",
         ),
+        ("path,label,subject,split,AU01_c\na.png,joy,s,,2\n", "row 1: presence of an action unit is '2'"),
+        ("path,label,subject,split,AU01_r\na.png,joy,s,,5.2\n", "row 1: an action unit's code is '5.2'"),
         ("path,label,subject,split,AU01\na.png,joy,s,,6\n", "row 1: an action unit's code is '6'; write 0"),
         ("path,label,subject,split,AU01\na.png,joy,s,,2.5\n", "code is '2.5'"),
         ("path,label,subject,split,AU01\na.png,joy,s,,-1\n", "code is '-1'"),
@@ -418,3 +420,26 @@ def test_findings_name_so_many_and_count_the_rest(tmp_path):
     rows = [table.Row(n + 1, f"/x/{n}", f"{n:02d}", "", "", "train") for n in range(30)]
     found = source.findings(table.Table(tmp_path, tuple(rows)), {}, {"crop": "detect"}, "m")
     assert "left out: 30 of 30 (00, 01," in found[-1] and "19, and 10 more: ferjax data check" in found[-1]
+
+
+def test_columns_spelled_as_openface_and_libreface_mean_what_they_mean_there(tmp_path):
+    head = "path,label,subject,split,AU01_c,AU02_r,au_4,au_5_intensity,AU06\n"
+    path = write(
+        tmp_path, head + "a.png,joy,s,,1,1.5,0,0.49,1\nb.png,joy,s,,0.0,,1,5,9\n", ("a.png", "b.png")
+    )
+    found = table.read(table.locate(str(path)))
+    assert found.au_names == ("AU01", "AU02", "AU04", "AU05", "AU06")
+    # presence has no grade (9), intensities are rounded, codes are codes
+    assert [row.aus for row in found.rows] == [(9, 2, 0, 0, 1), (0, -1, 9, 5, 9)]
+    assert labels.au_present(np.array(found.rows[0].aus), 2).tolist() == [-1, 1, 0, 0, 0]
+
+
+def test_a_prefix_keeps_apart_people_of_one_number(tmp_path):
+    head = "path,label,subject,split\n"
+    path = write(
+        tmp_path,
+        head + "a.png,joy,1,train\nb.png,fear,2,test\nc.png,joy,,train\n",
+        ("a.png", "b.png", "c.png"),
+    )
+    read = manifest.arrays(options(path, crop="none", prefix="lab-"))
+    assert sorted(read["train"]["subject"].tolist()) == ["", "lab-1"] and read["test"]["subject"] == ["lab-2"]

@@ -93,7 +93,7 @@ def test_written_and_read_again(tmp_path):
             assert os.path.samefile(a.path, b.path) and (a.id == b.id or not a.clip)
     line = (tmp_path / "m" / "again.csv").read_text("utf-8").splitlines()[1]
     assert line == "s7.png,others,s,train,,s/a,7,7,9,11,100"
-    text = "path,label,subject,split,AU12,au_1\na/1.png,joy,ann,train,3,\nb/1.png,,bob,test,0,9\n"
+    text = "path,label,subject,split,AU12,AU1\na/1.png,joy,ann,train,3,\nb/1.png,,bob,test,0,9\n"
     plain = table.read(write(tmp_path / "p", text, ("a/1.png", "b/1.png")))
     table.write(plain, tmp_path / "p" / "b.csv")
     assert table.read(tmp_path / "p" / "b.csv").rows == plain.rows

@@ -20,6 +20,7 @@ OPTIONS = {
     "crop": "detect",  # find, align and cut out the face; or "none": the square in the middle
     "image_size": 48,  # pixels; faces are cut out at this size, grey
     "undetected": "leave_out",  # a picture without a face; or "fail"
+    "prefix": "",  # before every subject's name, where two labs number their people alike
 }
 
 

@@ -99,7 +99,9 @@ def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[R
         "image": image[keep] if len(kept) < n else image,
         "label": np.array([index.get(row.label, -1) for row in rows], np.int32),
         "aus": codes(table)[keep],
-        "subject": np.array([row.subject for row in rows], np.str_),
+        "subject": np.array(
+            [row.subject and options.get("prefix", "") + row.subject for row in rows], np.str_
+        ),
         "id": np.array([row.id for row in rows], np.str_),
     }
     return arrays, rows

@@ -132,7 +132,8 @@ def _read(path: Path, size: int, time: int) -> Table:
     rows, seen, speeds = [], {}, {}
     for number, fields in body:
         text = {name: fields[place] for name, place in columns.items()}
-        row = _row(path, number, text, [fields[place] for place in units.values()])
+        coded = [(fields[place], labels.au_scale(header[place])) for place in units.values()]
+        row = _row(path, number, text, coded)
         key = os.path.abspath(row.path)
         if key in seen:
             raise BadInput(
@@ -222,8 +223,8 @@ def _columns(path: Path, header: list[str]) -> tuple[dict[str, int], dict[int, i
     return columns, dict(sorted(units.items())), tuple(unknown)
 
 
-def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> Row:
-    """A row from its fields."""
+def _row(path: Path, number: int, text: Mapping[str, str], codes: list[tuple[str, str]]) -> Row:
+    """A row from its fields; of units (field, scale), see `labels.au_scale`."""
 
     def bad(what: str) -> BadInput:
         return BadInput(f"{path} row {number}: {what}")
@@ -264,7 +265,7 @@ def _row(path: Path, number: int, text: Mapping[str, str], codes: list[str]) -> 
         text["subject"],
         _PART.get(part, ""),
         clip,
-        tuple(_code(bad, code) for code in codes),
+        tuple(_code(bad, *code) for code in codes),
         tuple(phase),
     )
 
@@ -280,15 +281,30 @@ def _speed(path: Path, number: int, text: str) -> float:
     return value
 
 
-def _code(bad, text: str) -> int:
-    """An action unit's code: "" is unknown; 3.0 is 3, as tables with gaps write it."""
-    if text in _CODES:
+def _code(bad, text: str, scale: str) -> int:
+    """An action unit's code: "" is unknown; 3.0 is 3, as tables with gaps write it.
+
+    Presence without a grade is 9; intensities that are not whole are rounded (0.5 and 1.5 up).
+    """
+    if scale == "code" and text in _CODES:
         return _CODES[text]
+    if not text:
+        return labels.AU_UNKNOWN
     try:
         value = float(text)
     except ValueError:
-        value = -1.0
-    if value not in _CODES.values() or value < 0:
+        value = math.nan
+    if scale == "presence":
+        if value not in (0, 1):
+            raise bad(
+                f"presence of an action unit is {text[:20]!r}; write 0, 1 or nothing, or name its "
+                "column like "
+                "AU01 where these are codes"
+            )
+        return labels.AU_PRESENT if value else labels.AU_ABSENT
+    if scale == "graded" and 0 <= value <= 5:
+        return math.floor(value + 0.5)
+    if value not in _CODES.values() or value < 0 or scale == "graded":
         raise bad(
             f"an action unit's code is {text[:20]!r}; write 0 (absent), 1 to 5 (intensity A to E), 9 "
             "(present, not graded), or nothing where it is unknown"

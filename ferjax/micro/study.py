@@ -68,7 +68,7 @@ def default() -> ConfigDict:
             "step": 2,  # between them
         }
     )
-    c.frames = config_lib.recipe(64, 20, 5e-4)  # of the frame networks; data is the study's
+    c.frames = config_lib.recipe(64, 8, 5e-4)  # of the frame networks; data is the study's
     c.head = ConfigDict({k: v for k, v in loso.Recipe()._asdict().items() if k != "kind"})
     c.lbp_top = ConfigDict({"radii": (1, 1, 4), "blocks": (5, 5, 1)})  # empty blocks: leave it out
     c.end_to_end = ConfigDict({"epochs": 0, "batch": 4, "rate": 1e-4, "seeds": 1})  # 0: not done

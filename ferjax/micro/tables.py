@@ -2,6 +2,7 @@
 
 import pathlib
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,22 +29,21 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     methods = list(_methods(study, done))
     rows, people, classes, charts = [], [], [], []
     for m in methods:
-        scores = {rule: pooled(study, p) for rule, p in m["told"].items()}
+        scores = {rule: pooled(study, p) for rule, p in m.told.items()}
         for rule, s in scores.items():
             _result(study, m, rule, s)
         rows.append(_row(study, m, scores))
         people += _by_subject(study, m)
         classes += _by_class(study, m, scores["clean"])
-        charts.append((m["title"], [_triple(scores.get(r), "accuracy") for r in ("clean", "field")]))
-    head = ["method", *SHOWN, "each seed's accuracy", *(f"field-style {k}" for k in SHOWN)]
+        charts.append((m.short, [_triple(scores.get(r), "accuracy") for r in ("clean", "field")]))
+    head = ["method", *SHOWN, *(f"field-style {k}" for k in SHOWN), "each seed's accuracy"]
     legend = (
-        f"Leave one subject out, {len(study.clips)} clips of {len(study.subjects)} subjects, "
-        f"{study.c.seeds} seeds "
-        f"of each head; {NETWORKS[study.c.network]}. Predictions of all folds pooled, means of the "
-        "seeds with 95 % "
-        f"intervals over subjects. Epochs of the heads: {RULES[study.c.epoch_rule]}. Field-style: of "
-        "each fold the "
-        "epoch that did best on the subject held out, a leak, given to show what it is worth."
+        f"Leave one subject out, {len(study.clips)} clips of {len(study.subjects)} subjects, {study.c.seeds} "
+        f"seeds of each head; {NETWORKS[study.c.network]}. Predictions of all folds pooled, means of "
+        "the seeds "
+        f"with 95 % intervals over subjects. Epochs of the heads: {RULES[study.c.epoch_rule]}. "
+        "Field-style: of "
+        "each fold the epoch that did best on the subject held out, a leak, given to show what it is worth."
     )
     tables = [{"title": "Methods", "head": head, "rows": rows}]
     spots = _spotting(study, done)
@@ -51,20 +51,21 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
         tables.append({"title": "Spotting", "head": list(SPOT_HEAD), "rows": spots})
     by_class = ["method", "class", "clips", "precision", "recall", "f1"]
     by_subject = ["method", "subject", "clips", "accuracy", "each seed"]
+    first = [m for m in methods if m.name.endswith("_lstm")] or methods[:1]
+    confused = [(f"Confusions: {m.title}", *_confusion(study, m)) for m in first]
+    tables += [{"title": title, "head": names, "rows": counts} for title, names, counts in confused]
+    shown = {m.title for m in first}
     tables += [
-        {"title": "Classes", "head": by_class, "rows": classes},
-        {"title": "Subjects", "head": by_subject, "rows": [r for r in people if r[0] == methods[0]["title"]]},
+        {"title": "Classes", "head": by_class, "rows": [r for r in classes if r[0] in shown]},
+        {"title": "Subjects", "head": by_subject, "rows": [r for r in people if r[0] in shown]},
     ]
     remarks = [*study.remarks, *_remarks(study)]
     text = [f"# {study.c.name}", legend, table(head, rows)]
     if spots:
         text += ["## Spotting", table(SPOT_HEAD, spots)]
-    text += [
-        "## Confusions of the first method",
-        _confusion(study, methods[0]),
-        "## Classes",
-        table(by_class, classes),
-    ]
+    for title, names, counts in confused:
+        text += [f"## {title}", table(names, counts)]
+    text += ["## Classes", table(by_class, classes)]
     gaps = list(study.gaps.values())
     text.append("\n".join(f"- {line}" for line in [*remarks, *(f"Left out: {gap}." for gap in gaps)]))
     files.write(out / "table.md", ("\n\n".join(text) + "\n").encode())
@@ -74,7 +75,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     if spots:
         files.write(out / "spotting.csv", files.csv_bytes([SPOT_HEAD, *spots]))
     strips = [str(p) for k in study.inputs for p in done.get(f"evidence/{k}", {}).get("files", [])]
-    common = float((methods[-1]["told"]["clean"][0].argmax(-1) == study.clips.label).mean())
+    common = float((methods[-1].told["clean"][0].argmax(-1) == study.clips.label).mean())
     chart = {"title": "Accuracy", "series": ["clean", "field-style (leaks)"], "rows": charts, "level": common}
     results.write_study(
         study.workdir,
@@ -90,9 +91,26 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     return out
 
 
-def _methods(study: Study, done: Mapping) -> Iterator[dict]:
-    """Every method with its probabilities by rule: float [s, n, k]; a rule's are None where it has no
-    epochs."""
+class Method(NamedTuple):
+    """One way to tell clips.
+
+    Attributes:
+      name: of its result.
+      title: in tables.
+      short: in the picture.
+      told: "clean", and where there are epochs to choose "field" -> probabilities [s, n, k].
+      device: in words.
+    """
+
+    name: str
+    title: str
+    short: str
+    told: dict[str, np.ndarray]
+    device: str
+
+
+def _methods(study: Study, done: Mapping) -> Iterator[Method]:
+    """Every method, the heads of each input first."""
     n, k = len(study.clips), len(study.clips.classes)
     for kind in study.inputs:
         for head in study.kinds:
@@ -102,27 +120,22 @@ def _methods(study: Study, done: Mapping) -> Iterator[dict]:
             of = (a["watch"], a["choose"])
             leak, _ = told.field_style(a["probability"], *of, study.clips.label)
             both = {"clean": told.clean(a["probability"], a["chosen"], *of, n), "field": leak}
-            title = f"{NAMES[head]}, frames as {kind}"
-            yield {"name": f"{kind}_{head}", "title": title, "told": both, "device": found["device"]}
+            short = f"{'LSTM' if head == 'lstm' else head}, {kind}"
+            yield Method(f"{kind}_{head}", f"{NAMES[head]}, frames as {kind}", short, both, found["device"])
         if study.c.end_to_end.epochs:
             yield _end_to_end(study, done, kind)
     if "baseline/lbp_top" in done:
         with np.load(study.workdir / done["baseline/lbp_top"]["files"][0]) as file:
             p = file["probability"][None]
-        yield {"name": "lbp_top", "title": "LBP-TOP and a linear SVM", "told": {"clean": p}, "device": "cpu"}
+        yield Method("lbp_top", "LBP-TOP and a linear SVM", "LBP-TOP and SVM", {"clean": p}, "cpu")
     p = np.zeros((1, n, k))
     for who in study.subjects:
         test = study.clips.subject == who
         p[0, test] = baselines.majority(study.clips.label[~test], k)
-    yield {
-        "name": "majority",
-        "title": "the training subjects' commonest class",
-        "told": {"clean": p},
-        "device": "cpu",
-    }
+    yield Method("majority", "the training subjects' commonest class", "commonest class", {"clean": p}, "cpu")
 
 
-def _end_to_end(study: Study, done: Mapping, kind: str) -> dict:
+def _end_to_end(study: Study, done: Mapping, kind: str) -> Method:
     o, n = study.c.end_to_end, len(study.clips)
     both = {rule: np.zeros((o.seeds, n, len(study.clips.classes))) for rule in ("clean", "field")}
     for who in study.subjects:
@@ -133,7 +146,7 @@ def _end_to_end(study: Study, done: Mapping, kind: str) -> dict:
             right = (p.argmax(-1) == study.clips.label[rows]).mean(1)
             both["clean"][seed, rows], both["field"][seed, rows] = p[-1], p[int(right.argmax())]
     title = f"{NAMES['lstm']}, trained on with the frame network, frames as {kind}"
-    return {"name": f"{kind}_end_to_end", "title": title, "told": both, "device": found["device"]}
+    return Method(f"{kind}_end_to_end", title, f"end to end, {kind}", both, found["device"])
 
 
 def pooled(study: Study, p: np.ndarray) -> metrics.Scores:
@@ -144,10 +157,10 @@ def pooled(study: Study, p: np.ndarray) -> metrics.Scores:
     return metrics.classification(label, flat, study.clips.classes, subject, study.c.bootstrap)
 
 
-def _row(study: Study, m: Mapping, scores: Mapping[str, metrics.Scores]) -> list[str]:
+def _row(study: Study, m: Method, scores: Mapping[str, metrics.Scores]) -> list[str]:
     each = [span(scores["clean"].metrics[k]) for k in SHOWN]
     leak = [span(scores["field"].metrics[k]) if "field" in scores else "" for k in SHOWN]
-    return [m["title"], *each, " ".join(f"{a:.3f}" for a in _right(study, m).mean(1)), *leak]
+    return [m.title, *each, *leak, " ".join(f"{a:.3f}" for a in _right(study, m).mean(1))]
 
 
 def _triple(scores: metrics.Scores | None, key: str):
@@ -156,41 +169,42 @@ def _triple(scores: metrics.Scores | None, key: str):
     )
 
 
-def _right(study: Study, m: Mapping) -> np.ndarray:
+def _right(study: Study, m: Method) -> np.ndarray:
     """bool [s, n]: right answers, clean."""
-    return m["told"]["clean"].argmax(-1) == study.clips.label
+    return m.told["clean"].argmax(-1) == study.clips.label
 
 
-def _by_subject(study: Study, m: Mapping) -> list[list[str]]:
+def _by_subject(study: Study, m: Method) -> list[list[str]]:
     right, out = _right(study, m), []
     for who in study.subjects:
         mine = right[:, study.clips.subject == who]
         each = " ".join(f"{a:.3f}" for a in mine.mean(1))
-        out.append([m["title"], who, str(mine.shape[1]), f"{mine.mean():.3f}", each])
+        out.append([m.title, who, str(mine.shape[1]), f"{mine.mean():.3f}", each])
     return out
 
 
-def _by_class(study: Study, m: Mapping, scores: metrics.Scores) -> list[list[str]]:
+def _by_class(study: Study, m: Method, scores: metrics.Scores) -> list[list[str]]:
     n = np.bincount(study.clips.label, minlength=len(study.clips.classes))
     keys = ("precision", "recall", "f1")
     return [
-        [m["title"], name, str(k), *(span(scores.metrics[f"{key}/{name}"]) for key in keys)]
+        [m.title, name, str(k), *(span(scores.metrics[f"{key}/{name}"]) for key in keys)]
         for name, k in zip(study.clips.classes, n, strict=True)
         if k
     ]
 
 
-def _confusion(study: Study, m: Mapping) -> str:
-    """Markdown: rows are true, counts over all seeds."""
-    counts = pooled(study, m["told"]["clean"]).confusion
+def _confusion(study: Study, m: Method) -> tuple[list[str], list[list[str]]]:
+    """(head, rows): true classes in rows, answers of all seeds counted in columns."""
+    counts = pooled(study, m.told["clean"]).confusion
     names = study.clips.classes
-    body = [[name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True)]
-    return f"{m['title']}\n\n" + table(["true", *names], body)
+    return ["true", *names], [
+        [name, *map(str, row)] for name, row in zip(names, counts.tolist(), strict=True)
+    ]
 
 
-def _result(study: Study, m: Mapping, rule: str, scores: metrics.Scores) -> None:
-    p = m["told"][rule]
-    name = m["name"] if rule == "clean" else f"{m['name']}_field_style"
+def _result(study: Study, m: Method, rule: str, scores: metrics.Scores) -> None:
+    p = m.told[rule]
+    name = m.name if rule == "clean" else f"{m.name}_field_style"
     leak = "THE SUBJECT HELD OUT (field-style, a leak: never quote it as a result)"
     ids = np.concatenate([np.char.add(study.clips.id, f" seed{s}") for s in range(len(p))])
     label, who = (np.tile(a, len(p)) for a in (study.clips.label, study.clips.subject))
@@ -206,9 +220,9 @@ def _result(study: Study, m: Mapping, rule: str, scores: metrics.Scores) -> None
         checkpoint_step=None,
         seed=0,
         wall_time_s=None,
-        device=m["device"],
+        device=m.device,
         notes=[
-            f"{m['title']}; predictions of {len(study.subjects)} folds pooled; {len(p)} seed(s).",
+            f"{m.title}; predictions of {len(study.subjects)} folds pooled; {len(p)} seed(s).",
             f"{NETWORKS[study.c.network]}; its epoch chosen on {study.c.inner} inner subjects of each fold.",
             *study.remarks,
         ],

@@ -147,7 +147,8 @@ def dot_chart(
     """
     if not rows:
         return ""
-    left, top, tall = 190, 46, 12 * len(series) + 8
+    left = min(WIDTH / 2, 20 + 6.6 * max(len(name) for name, _ in rows))
+    top, tall = 46, 12 * len(series) + 8
     height, scale = top + tall * len(rows) + 26, WIDTH - left - _RIGHT
     said = (f"{name} " + ", ".join(map(_spoken_dot, values)) for name, values in rows)
     spoken = f"{title} {', '.join(series)}: {'; '.join(said)}"

@@ -165,3 +165,16 @@ def test_a_loss_that_is_no_number_is_named():
         BadInput, match=r"the loss of fold \d, seed 0 is no number in epoch \d; lower head.rate"
     ):
         loso.fit(make_task(), RECIPE._replace(rate=1e38), [0], Devices("pmap", None, 1))
+
+
+def test_shuffled_frames_are_the_same_frames_in_another_order():
+    task = make_task()
+    mixed = task.shuffled()
+    for i in range(12):
+        n = task.mask[i].sum()
+        a, b = task.features[0, i], mixed.features[0, i]
+        assert sorted(a[:n, 1].tolist()) == sorted(b[:n, 1].tolist())
+        np.testing.assert_array_equal(a[n:], b[n:])  # what is masked stays where it is
+        pairs = {tuple(row) for row in a.tolist()}
+        assert all(tuple(row) in pairs for row in b.tolist())  # whole frames
+    assert (mixed.features != task.features).any() and (mixed.features == task.shuffled().features).all()

@@ -109,6 +109,15 @@ class Task(NamedTuple):
             out[f] = (self.features[self.network[f]] - mean) * scale
         return self._replace(features=out, network=np.arange(len(out)))
 
+    def shuffled(self, seed: int = 0) -> "Task":
+        """The frames of each clip in a random order, the same for all networks: a control of what time
+        tells."""
+        order = np.tile(np.arange(self.mask.shape[1]), (len(self.mask), 1))
+        for i, there in enumerate(self.mask):
+            at = np.flatnonzero(there)
+            order[i, at] = np.random.default_rng([seed, i]).permutation(at)
+        return self._replace(features=np.take_along_axis(self.features, order[None, :, :, None], 2))
+
     @property
     def hash(self) -> str:
         """Sha256, hex."""

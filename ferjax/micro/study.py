@@ -290,6 +290,7 @@ class Study:
     def _heads(self, kind: str, head: str, need: tuple[str, ...], speed: dict | None) -> Cell:
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             task = self.task(kind)
+            task = task.shuffled() if head == "shuffled" else task
             seeds = range(self.c.seeds)
             fitted, status = loso.fit(task, self.recipe[head], seeds, kept=folder / "state.npz")
             if status:

@@ -16,9 +16,10 @@ import jax.numpy as jnp
 from data_pipelines import BadInput
 
 Array = jax.Array
-KINDS = ("lstm", "mean", "apex", "last")
+KINDS = ("lstm", "shuffled", "mean", "apex", "last")
 NAMES = {
     "lstm": "LSTM over all frames",
+    "shuffled": "LSTM over all frames in random order",
     "mean": "mean over all frames, without order",
     "apex": "the apex frame alone (its place is told)",
     "last": "the last frame alone",
@@ -150,7 +151,8 @@ def build(kind: str, outputs: int, hidden: int, dropout: float, recurrent_dropou
     """
     if kind not in KINDS:
         raise BadInput(f"config key head.kinds names {kind!r}; there are {', '.join(KINDS)}")
-    if kind == "lstm":
+    time = kind in ("lstm", "shuffled")  # whoever trains shuffles; the network is the same
+    if time:
         model = MicroLstm(outputs, hidden, dropout, recurrent_dropout, dropout_out)
 
         def apply(params, x, mask, apex, keys=None):
@@ -169,7 +171,7 @@ def build(kind: str, outputs: int, hidden: int, dropout: float, recurrent_dropou
             jnp.zeros((1, 1, d)),
             jnp.ones((1, 1), bool),
             None,
-            *([] if kind == "lstm" else [jnp.zeros(1, int)]),
+            *([] if time else [jnp.zeros(1, int)]),
         )["params"]
 
     return apply, init

@@ -28,6 +28,7 @@ def line_chart(
     mark: tuple[float, str] | None = None,
     y_text: Callable[[float], str] = "{:g}".format,
     zero: bool = False,
+    whole: bool = False,
 ) -> str:
     """A chart of one or more lines.
 
@@ -39,6 +40,7 @@ def line_chart(
       mark: x and a word for a vertical line there, or None.
       y_text: how a y value reads.
       zero: whether the y axis starts at 0.
+      whole: a few points far above the others are not cut off.
     Returns:
       One <svg> element, or "" where there is nothing to draw.
     """
@@ -50,7 +52,9 @@ def line_chart(
     y0, y1 = min(0.0, *ys) if zero else min(ys), max(ys)
     x0, x1 = (x0, x1) if x1 > x0 else (x0 - 0.5, x1 + 0.5)
     usual = sorted(ys)[int(0.95 * (len(ys) - 1))]
-    if y1 > 3 * usual > 0 and len(ys) > 20:  # a few points far above the others must not flatten them
+    if (
+        y1 > 3 * usual > 0 and len(ys) > 20 and not whole
+    ):  # a few points far above the others must not flatten them
         y1 = 1.5 * usual
         title += f" (cut off at {y_text(y1)})"
     pad = 0.06 * (y1 - y0) or 0.05 * abs(y1) or 1.0

@@ -77,7 +77,7 @@ def _clip(e: dict, classes: list[str], i: int, key: str, faces: bool) -> str:
     answer = charts.line_chart(f"{key}-p", "Probability", "frame", lines, mark, "{:.2f}".format, zero=True)
     weights = list(enumerate(e["weight"][i][:n].tolist()))
     weight = charts.line_chart(
-        f"{key}-w", "Adds to the answer", "frame", [("weight", weights)], mark, "{:.2f}".format
+        f"{key}-w", "Adds to the answer", "frame", [("weight", weights)], mark, "{:.2f}".format, whole=True
     )
     return f"<div class='clip'>{head}{strip}<div class='charts'>{answer}{weight}</div></div>"
 

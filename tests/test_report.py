@@ -295,7 +295,7 @@ def test_one_wild_point_does_not_flatten_a_chart():
 
 
 def test_a_dot_chart_places_values_by_hand_and_leaves_out_what_is_not_there():
-    rows = [("AU01", [(0.5, 0.4, 0.6), None]), ("AU02 <x>", [(math.nan, 0, 1), (1.0, math.nan, math.nan)])]
+    rows = [("AU01", [(0.5, 0.4, 0.6), None]), ("AU02 <x>", [(math.nan, 0, 1), (1.0, None, None)])]
     svg = charts.dot_chart("k", "AUC", ["a", "b"], rows)
     ElementTree.fromstring(svg)
     # the scale runs from 190 to 546 of 560: 0.5 lies at 368, 0.4 and 0.6 at 332.4 and 403.6

@@ -181,10 +181,10 @@ def dot_chart(
         )
         out.append(f'<line class="grid" x1="4" x2="{WIDTH - _RIGHT}" y1="{y}" y2="{y}"/>')
         for i, value in enumerate(values):
-            if value is None or not math.isfinite(value[0]):
+            if value is None or not _finite(value[0]):
                 continue
             v, (a, b) = y + 10 + 12 * i, (value[1], value[2])
-            if math.isfinite(a) and math.isfinite(b):
+            if _finite(a) and _finite(b):
                 ends = f'x1="{left + scale * a:.1f}" x2="{left + scale * b:.1f}"'
                 out.append(f'<line class="span line-{i}" {ends} y1="{v}" y2="{v}"/>')
             label = escape(f"{name}, {series[i]}: {_spoken_dot(value)}")
@@ -193,7 +193,12 @@ def dot_chart(
 
 
 def _spoken_dot(value) -> str:
-    return "none" if value is None or not math.isfinite(value[0]) else f"{value[0]:.2f}"
+    return "none" if value is None or not _finite(value[0]) else f"{value[0]:.2f}"
+
+
+def _finite(value) -> bool:
+    """Whether there is a number; JSON knows no NaN and has null for it."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _mark(i: int, x: float, y: float, title: str = "") -> str:

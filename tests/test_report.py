@@ -298,7 +298,7 @@ def test_a_dot_chart_places_values_by_hand_and_leaves_out_what_is_not_there():
     rows = [("AU01", [(0.5, 0.4, 0.6), None]), ("AU02 <x>", [(math.nan, 0, 1), (1.0, None, None)])]
     svg = charts.dot_chart("k", "AUC", ["a", "b"], rows)
     ElementTree.fromstring(svg)
-    # names of 8 letters take 72.8; the scale runs from there to 546: 0.5 lies at 309.4, 0.4 and 0.6 47.3 aside
+    # names of 8 letters take 72.8, the scale runs from there to 546: 0.5 at 309.4, 0.4 and 0.6 47.3 aside
     assert 'cx="309.4"' in svg and 'x1="262.1" x2="356.7"' in svg
     assert svg.count('class="span') == 1 and svg.count("<circle") == 2  # the legend's and the value's
     assert svg.count("<rect") == 2 and 'x="542.5"' in svg  # 546, less half a mark

@@ -270,7 +270,7 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
             parent = parent.get(g) if isinstance(parent, ConfigDict) else None
         is_option = groups == ["data", "options"]
         if not isinstance(parent, ConfigDict) or (leaf not in parent and not is_option):
-            raise BadInput(_unknown(key))
+            raise BadInput(_unknown(key, config if "study" in config else None))
         if isinstance(parent.get(leaf), ConfigDict):
             raise BadInput(f"--config.{key} is a group of keys; set one of {sorted(parent[leaf])}")
         try:
@@ -410,8 +410,9 @@ def _finite(key: str, value: float) -> float:
     return number
 
 
-def _unknown(key: str) -> str:
-    known = [*flatten(default()), "data.options"]
+def _unknown(key: str, of: ConfigDict | None = None) -> str:
+    """The nearest key of a training's config, or of `of`, a study's."""
+    known = [*flatten(default() if of is None else of), "data.options"]
     leaf = key.rsplit(".", 1)[-1]
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
     same_leaf = [k for k in known if k.rsplit(".", 1)[-1] == leaf]

@@ -304,3 +304,9 @@ def test_inner_subjects_watch_and_do_not_train(tmp_path):
         assert set(s.clips.subject[task.watch[f][task.choose[f]]]) == set(within)
         parts = s.frame_parts(who, "grey")
         assert set(parts.select.subject) == set(within)  # the same people choose both epochs
+
+
+def test_an_unknown_key_names_the_nearest_one_of_the_study():
+    c = tiny_study()
+    with pytest.raises(BadInput, match=r"unknown config key head.hiden; did you mean head.hidden\?"):
+        config_lib.apply_overrides(c, ["head.hiden=3"])

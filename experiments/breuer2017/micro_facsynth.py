@@ -20,6 +20,7 @@ def get_config():
     source = config.default()
     with source.unlocked():
         source.data.name = "facsynth_clips"
-        source.data.options.lead = 40  # neutral frames before and after; 0.2 s
+        source.data.options.n_subjects, source.data.options.clips_per_subject = 10, 12
+        source.data.options.lead = 40  # neutral frames before and after, 0.2 s, and up to three times that
     study.add_set(c, "facsynth_clips", source, "built-in clips")
     return c

@@ -239,7 +239,8 @@ def _counts(clips: Clips, rows: np.ndarray) -> dict[str, int]:
 
 
 def joined(name: str, sets: Mapping[str, Clips]) -> Clips:
-    """Several sets as one; subjects and clips are prefixed by their set's name.
+    """Several sets as one; subjects and clips are prefixed by their set's name where they do not begin with
+    it.
 
     The classes are those that occur in any set, in the order of `labels.CLASSES`; action units those of all
     sets, unknown where a
@@ -263,7 +264,9 @@ def joined(name: str, sets: Mapping[str, Clips]) -> Clips:
                 aus[:, j] = c.aus[:, column[u]]
         values = {f: getattr(c, f) for f in ("image", "number", "onset", "apex", "offset")}
         values |= {"label": labels.map_labels(c.label, c.classes, classes), "aus": aus}
-        values |= {f: np.char.add(f"{key}-", getattr(c, f)) for f in ("subject", "id")}
+        values["id"] = np.char.add(f"{key}-", c.id)
+        named = np.char.startswith(c.subject, f"{key}-")  # so that a subject has one name, joined or not
+        values["subject"] = np.where(named, c.subject, np.char.add(f"{key}-", c.subject))
         for f, value in values.items():
             out[f].append(value)
         length += np.diff(c.start).tolist()

@@ -27,7 +27,7 @@ RULES = {
     "offset_before_onset": "the offset is before the onset: the last frame on disk is taken",
     "elsewhere": "none of the frames from onset to offset is on disk: left out",
     "gap": "frames are missing in the middle: kept; an onset, apex or offset there is the nearest on disk",
-    "one_frame": "fewer than two frames on disk: left out",
+    "one_frame": "fewer than two frames from onset to offset: left out",
     "missing_folder": "a row of the sheet without a folder: left out",
     "folder_without_row": "a folder that no row of the sheet is of: left out",
     "repeated_row": "a second row of one clip: left out",
@@ -134,6 +134,9 @@ def settle(row: Coding, numbers: Sequence[int]) -> tuple[Coding | None, list[Tol
         tell("gap", _runs(absent) + words)
         onset, offset = near[onset], near[offset]
         apex = near[apex] if apex >= 0 else -1
+    if onset == offset:
+        tell("one_frame", f"onset and offset are both {onset}")
+        return None, told
     return row._replace(onset=onset, apex=apex, offset=offset), told
 
 

@@ -120,6 +120,8 @@ def test_sets_are_joined_by_name():
     both = clips.joined("composite", {"x": a, "y": b})
     assert both.subjects == ("x-s1", "y-s1") and both.id.tolist() == ["x-s1/clip00", "y-s1/clip00"]
     assert both.classes == ("disgust", "happiness", "surprise")
+    again = clips.joined("composite", {"x": dataclasses.replace(a, subject=np.array(["x-s1"])), "y": b})
+    assert again.subjects == both.subjects  # a name has its set's prefix once, so that leaks are seen
     assert [both.classes[k] for k in both.label] == ["disgust", "surprise"]
     assert both.au_names == ("AU01", "AU04", "AU12") and both.aus.tolist() == [[-1, 4, 0], [4, 0, -1]]
     assert (both.frames(1) == b.frames(0)).all()

@@ -76,10 +76,14 @@ def test_eight_devices_equal_one_also_where_heads_do_not_divide(fitted, mode):
     np.testing.assert_allclose(wide.probability[:, pairs], fitted.probability, atol=2e-4)
 
 
-def test_stopped_and_gone_on_with_is_the_same_to_the_bit(fitted, tmp_path):
+def test_stopped_and_gone_on_with_is_the_same_to_the_bit(fitted, tmp_path, monkeypatch):
     devices, file = Devices("pmap", None, 1), tmp_path / "state.npz"
     loso.fit(make_task(), RECIPE, [0, 1], devices, file, epochs=2)
+    calls, program = [], loso._program
+    monkeypatch.setattr(loso, "_program", lambda *a: lambda *b: calls.append(b) or program(*a)(*b))
     again, _ = loso.fit(make_task(), RECIPE, [0, 1], devices, file)
+    assert len(calls) == 2  # of three chunks of two epochs: the first is not done again
+    monkeypatch.setattr(loso, "_program", program)
     np.testing.assert_array_equal(flat(again), flat(fitted))
     np.testing.assert_array_equal(again.probability, fitted.probability)
     # a file cut off is begun again; one of another recipe is not taken

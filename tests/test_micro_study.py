@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from clip_sets import make_clips
 
-from data_pipelines import BadInput, arrays, clips, exported, motion
+from data_pipelines import BadInput, arrays, clips, exported, leaks, motion
 from ferjax import config as config_lib
-from ferjax import protocols, report, reproduce, results
+from ferjax import learned, protocols, report, reproduce, results
 from ferjax.micro import loso, spotted, tables
 from ferjax.micro import study as micro
 
@@ -191,10 +191,8 @@ def test_key_frames_of_differences_leave_the_onset_out():
 
 def test_the_page_shows_clips_and_methods(done):
     said = json.loads((done[0] / "study.json").read_text())
-    assert len(said["clips"]) == 1 and [t["title"] for t in said["tables"]] == [
-        "Methods",
-        "Classes",
-        "Subjects",
+    assert len(said["clips"]) == 1 and [t["title"].partition(":")[0] for t in said["tables"]] == [
+        *("Methods", "Confusions", "Classes", "Subjects")
     ]
     page = report.write_report(str(done[0])).read_text()
     assert "LSTM over all frames" in page and "field-style" in page
@@ -206,6 +204,8 @@ def test_evidence_adds_up_to_first_order(done):
     assert len(e["id"]) == 6 and e["frames"].shape[:2] == (6, 9)
     np.testing.assert_allclose(e["probability"].sum(-1), 1, atol=1e-5)
     assert (e["predicted"] == e["probability"][:, -1].argmax(-1)).all()
+    # weights are features times gradient: not all nothing, and nothing where there is no frame
+    assert (np.abs(e["weight"]).sum(1) > 0).all() and (e["weight"][~e["mask"]] == 0).all()
     assert e["pixels"].max() <= 1 + 1e-6 and (e["pixels"] >= 0).all()
 
 
@@ -218,6 +218,11 @@ def test_evidence_adds_up_to_first_order(done):
         ({"inner": 2}, "3 subjects; one is held out, 2 choose the epoch"),
         ({"epoch_rule": "test"}, "config key epoch_rule is 'test'; write fixed, inner"),
         ({"clip__sampling": "pad"}, r"clip s0/clip00 has 9 frames from onset to offset"),
+        ({"kinds": "lstm,lstm"}, "write lstm, shuffled, mean, apex, last, each once"),
+        ({"layer": "dens"}, "config key layer is 'dens'; it must be one of block1/conv"),
+        ({"lbp_top__blocks": (2, 2)}, "config key lbp_top.blocks"),
+        ({"end_to_end__seeds": 3}, "config key end_to_end.seeds is 3; it must be 1 to seeds"),
+        ({"end_to_end__epochs": 1, "kinds": "mean"}, "config key end_to_end.epochs is 1"),
         ({"network": "given"}, "config key network is 'given'; it must be fold without"),
     ],
 )
@@ -268,7 +273,8 @@ def test_recordings_with_neutral_ends_are_spotted_and_the_guess_stands_beside(tm
 
 def test_one_network_for_all_folds_is_labelled_as_the_leak_it_is(tmp_path):
     s = micro.Study(tiny_study(network="shared"), tmp_path)
-    assert s.folds() == ["shared"] and "WHICH SAW THE SUBJECT HELD OUT" in s.about()
+    assert s.folds() == ["shared"] and "WHICH SAW THE SUBJECTS HELD OUT" in s.about()
+    assert any(line.startswith("the one frame network trained on all subjects but s2") for line in s.remarks)
     parts = s.frame_parts("shared", "grey")
     assert len(set(parts.train.subject)) == len(s.subjects) - 1 - s.c.inner
     np.savez(tmp_path / "x.npz")
@@ -310,3 +316,34 @@ def test_an_unknown_key_names_the_nearest_one_of_the_study():
     c = tiny_study()
     with pytest.raises(BadInput, match=r"unknown config key head.hiden; did you mean head.hidden\?"):
         config_lib.apply_overrides(c, ["head.hiden=3"])
+
+
+def test_a_frame_cell_begun_with_other_clips_is_begun_again(tmp_path):
+    """Its key is beside what it left: a clip moved to another person since must not stay where it trained."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "run").mkdir()
+    micro._fresh(tmp_path, "one")
+    assert not (tmp_path / "data").exists() and not (tmp_path / "run").exists()
+    (tmp_path / "data").mkdir()
+    micro._fresh(tmp_path, "one")
+    assert (tmp_path / "data").exists()
+    micro._fresh(tmp_path, "two")
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_network_from_elsewhere_that_knows_a_person_is_refused(tmp_path, monkeypatch):
+    key = clips.key_frames(tiny_clips())
+    mine = key.subject == "s1"
+    nothing = key.take(np.zeros(0, int))
+    made = leaks.Learned.of(arrays.Parts(key.take(mine), nothing, key.take(~mine), ""))
+    monkeypatch.setattr(learned, "of_run", lambda *a: made)
+    with pytest.raises(BadInput, match="'s1'"):
+        micro.Study(tiny_study(network="given", frames__transfer__workdir=str(tmp_path)), tmp_path)
+
+
+def test_recordings_that_cannot_be_searched_are_told():
+    made = longer(tiny_clips())
+    made = dataclasses.replace(made, onset=made.onset - np.where(np.arange(len(made)) == 3, 5, 0))
+    assert len(spotted.recordings(made)) == 11
+    assert spotted.remark(made)[0].endswith("s0/clip03")
+    assert spotted.remark(tiny_clips()) == []

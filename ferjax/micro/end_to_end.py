@@ -39,6 +39,7 @@ def cells(study, kind: str, need: tuple[str, ...], speed: dict | None) -> list[C
                 "fold": who,
                 "seed": seed,
                 "seeds": study.c.seeds,
+                "rule": study.c.epoch_rule,
             }
 
             def fit(folder: pathlib.Path, f=f, seed=seed) -> tuple[dict | None, int]:

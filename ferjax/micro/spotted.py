@@ -23,15 +23,26 @@ def truth(clips) -> np.ndarray:
     return np.stack([clips.onset, clips.apex, clips.offset], 1)
 
 
-def possible(clips) -> bool:
-    """Whether every clip has neutral frames enough before its onset and after its offset."""
+def recordings(clips) -> np.ndarray:
+    """int: the clips that have LEAD neutral frames or more before their onset and after their offset."""
     after = np.diff(clips.start) - 1 - clips.offset
-    return bool((clips.onset >= LEAD).all() and (after >= LEAD).all())
+    return np.flatnonzero((clips.onset >= LEAD) & (after >= LEAD))
+
+
+def remark(clips) -> list[str]:
+    """A line on clips that cannot be searched, where others can."""
+    rows = recordings(clips)
+    lost = sorted(set(range(len(clips))) - set(rows.tolist()))
+    if not len(rows) or not lost:
+        return []
+    names = ", ".join(clips.id[lost[:5]].tolist()) + (", ..." if len(lost) > 5 else "")
+    return [f"spotting: {len(lost)} clips without {LEAD} neutral frames on either side are left out: {names}"]
 
 
 def cells(study) -> list[Cell]:
-    """A cell for each curve; none where the clips are cut at onset and offset."""
-    if not possible(study.clips):
+    """A cell for each curve; none where fewer than two subjects have recordings longer than that."""
+    rows = recordings(study.clips)
+    if len(np.unique(study.clips.subject[rows])) < 2:
         return []
     kind = study.inputs[0]
     curves = ["pixels", "middle"] + (["features"] if study.c.network == "fold" else [])
@@ -39,34 +50,36 @@ def cells(study) -> list[Cell]:
 
 
 def _cell(study, name: str, kind: str) -> Cell:
-    of = study.clips
+    of = study.clips.take(recordings(study.clips))
     need = tuple(f"frames/{kind}/{s}" for s in study.subjects) if name == "features" else ()
 
     def run(folder: pathlib.Path) -> tuple[dict | None, int]:
         want, length = truth(of), np.diff(of.start)
         if name == "middle":
             found = np.zeros_like(want)
-            for who in study.subjects:
+            for who in of.subjects:
                 test = of.subject == who
                 lasting = (of.offset - of.onset + 1)[~test].mean()
                 found[test] = spotting.middle(length[test], lasting)
             curves = [np.zeros(t) for t in length]
         else:
-            curves = [_curve(study, i, name, kind) for i in range(len(of))]
+            curves = [_curve(study, of, i, name, kind) for i in range(len(of))]
             found, _ = spotting.leave_one_out(curves, want, of.subject, LEAD, detrend=True)
         told = {"found": found, "truth": want, "length": length, "curve": np.concatenate(curves)}
+        told["subject"] = of.subject
         files.write(folder / "spotted.npz", files.npz_bytes(told))
         return {"files": [os.path.relpath(folder / "spotted.npz", study.workdir)], "device": "cpu"}, 0
 
     about = {"clips": of.hash, "lead": LEAD, "grid": str(spotting.GRID)}
-    about |= {"frames": study.about_frames(), "input": kind} if name == "features" else {}
+    if name == "features":
+        about |= {"frames": study.about_frames(), "input": kind, "data": study.data()}
     return Cell(f"spotting/{name}", about, run, need, 0.15 * len(of) + 15)
 
 
-def _curve(study, i: int, name: str, kind: str) -> np.ndarray:
-    frames = study.clips.frames(i)
+def _curve(study, of, i: int, name: str, kind: str) -> np.ndarray:
+    frames = of.frames(i)
     if name == "pixels":
         return spotting.distance(frames, LEAD)
-    network, _ = study.network(study.clips.subject[i], kind)
+    network, _ = study.network(of.subject[i], kind)
     x = motion.represent(frames, frames[0], kind, study.c.clip.gain)
     return spotting.distance(detectors.features(network, x, study.c.layer), LEAD)

@@ -15,14 +15,15 @@ import dataclasses
 import functools
 import os
 import pathlib
+import shutil
 import time
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, clips, exported, motion
+from data_pipelines import BadInput, clips, exported, leaks, motion
 from data_pipelines.split import Parts, Split
-from ferjax import budget, detectors, evaluate, files, results, train, transfer
+from ferjax import budget, detectors, evaluate, files, learned, results, train, transfer
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
 from ferjax.micro import baselines, end_to_end, evidence, loso, spotted
@@ -34,7 +35,7 @@ from ferjax.studies import facts, kept, not_on_disk
 
 NETWORKS = {
     "fold": "a frame network for each fold, which never saw the subject held out",
-    "shared": "ONE FRAME NETWORK FOR ALL FOLDS, WHICH SAW THE SUBJECT HELD OUT",
+    "shared": "ONE FRAME NETWORK FOR ALL FOLDS, WHICH SAW THE SUBJECTS HELD OUT",
     "given": "one frame network from elsewhere, as it is",
 }
 RULES = {
@@ -121,7 +122,22 @@ class Study:
         few = [s for s in self.subjects if (self.clips.subject == s).sum() == 1]
         if few:
             self.remarks.append(f"subjects with a single clip: {', '.join(few)}; their fold tests one clip")
+        if c.network == "given":
+            self._refuse_seen(c.frames.transfer.workdir)
+        if c.network == "shared":
+            held, within = self.subjects[-1], clips.inner(self.subjects, self.subjects[-1], c.inner)
+            self.remarks.append(
+                f"the one frame network trained on all subjects but {held} (held out) and "
+                f"{', '.join(within)} (who chose its epoch)"
+            )
         self.recipe = {k: loso.Recipe(kind=k, **c.head.to_dict()) for k in self.kinds}
+
+    def _refuse_seen(self, workdir: str) -> None:
+        """BadInput where a network from elsewhere learned from a person, or an image, of these clips."""
+        key = clips.key_frames(self.clips)
+        seen = learned.of_run(workdir, key.image.shape[1:])
+        nothing = key.take(np.zeros(0, int))
+        leaks.refuse_learned(seen, Parts(nothing, nothing, key, ""), key)
 
     # What is trained on what.
 
@@ -167,7 +183,8 @@ class Study:
         names = tuple(said["run"].get("au_names") or said["run"]["classes"])
         model = fer_cnn.build(c.model, len(names))
         shape = (*self.clips.image.shape[1:3], motion.channels(kind, self.clips.image.shape[3]))
-        params, _ = evaluate.load_weights(where, "best", model, shape)
+        which = self.c.frames.transfer.checkpoint if self.c.network == "given" else "best"
+        params, _ = evaluate.load_weights(where, which, model, shape)
         return Network(model, params, classes=names, normalise=c.model.normalise), said["config"]
 
     def features(self, network: Network, kind: str) -> np.ndarray:
@@ -252,6 +269,7 @@ class Study:
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             found = {}
             if parts is not None:
+                _fresh(folder, key())
                 if not (folder / "data" / "parts.json").exists():
                     exported.write(parts, folder / "data")
                 status = train.train(self.frame_config(fold, kind, folder), str(folder / "run"))
@@ -270,7 +288,12 @@ class Study:
             seconds = self.mask.sum() / speed[kind]["infer"] + budget.START
             if parts is not None:
                 seconds += budget.training(self.c.frames, parts, speed[kind])
-        return Cell(_frames(fold, kind), about, run, (), float(seconds))
+        made = Cell(_frames(fold, kind), about, run, (), float(seconds))
+
+        def key() -> str:
+            return made.key
+
+        return made
 
     def about_frames(self) -> dict:
         """What the frame networks rest on, beside the clips."""
@@ -325,6 +348,15 @@ class Study:
 
         about = {"options": o.to_dict(), "clips": self.clips.hash}
         return Cell("baseline/lbp_top", about, run, (), 0.3 * len(self.clips) + 10)
+
+
+def _fresh(folder: pathlib.Path, key: str) -> None:
+    """Clears what an unfinished cell left that was begun with other clips or another config."""
+    mark = folder / "begun.txt"
+    if not mark.exists() or mark.read_text() != key:
+        for name in ("data", "run"):
+            shutil.rmtree(folder / name, ignore_errors=True)
+        files.write(mark, key.encode())
 
 
 def _frames(fold: str, kind: str) -> str:
@@ -384,14 +416,29 @@ def _check(c: ConfigDict, inputs: list[str], kinds: list[str]) -> None:
         ("epoch_rule", [c.epoch_rule], RULES),
         ("clip.sampling", [c.clip.sampling], clips.SAMPLINGS),
     ):
-        bad = [word for word in given if word not in known]
-        if bad or not given:
-            raise BadInput(f"config key {key} is {','.join(given)!r}; write {', '.join(known)}")
+        if any(word not in known for word in given) or len(set(given)) < len(given):
+            raise BadInput(f"config key {key} is {','.join(given)!r}; write {', '.join(known)}, each once")
     h = c.head
     for key, ok, rule in (
         ("seeds", c.seeds >= 1, "at least 1"),
         ("inner", c.inner >= 1, "at least 1"),
-        ("bootstrap", c.bootstrap >= 0, "at least 0"),
+        ("bootstrap", c.bootstrap == 0 or c.bootstrap >= 50, "0, or at least 50"),
+        ("layer", c.layer in _layers(c), f"one of {', '.join(_layers(c))}"),
+        (
+            "lbp_top.blocks",
+            len(c.lbp_top.blocks) in (0, 3) and min(c.lbp_top.blocks, default=1) >= 1,
+            "three numbers of at least 1, or empty",
+        ),
+        (
+            "lbp_top.radii",
+            len(c.lbp_top.radii) == 3 and min(c.lbp_top.radii) >= 1,
+            "three numbers of at least 1",
+        ),
+        ("end_to_end.epochs", c.end_to_end.epochs >= 0, "at least 0"),
+        ("end_to_end.epochs", not c.end_to_end.epochs or "lstm" in kinds, "0 without lstm among the kinds"),
+        ("end_to_end.batch", c.end_to_end.batch >= 1, "at least 1"),
+        ("end_to_end.rate", c.end_to_end.rate > 0, "above 0"),
+        ("end_to_end.seeds", 1 <= c.end_to_end.seeds <= c.seeds, "1 to seeds, whose heads it begins with"),
         ("clip.length", c.clip.length >= 2, "at least 2"),
         ("clip.stride", c.clip.stride >= 1, "at least 1"),
         ("clip.near", c.clip.near >= 0, "at least 0"),
@@ -418,3 +465,13 @@ def _check(c: ConfigDict, inputs: list[str], kinds: list[str]) -> None:
             for part in key.split("."):
                 value = value[part]
             raise BadInput(f"config key {key} is {value!r}; it must be {rule}")
+
+
+def _layers(c: ConfigDict) -> tuple[str, ...]:
+    """The named activations of the frame network."""
+    blocks = [
+        f"block{i}/{part}"
+        for i in range(1, len(c.frames.model.features) + 1)
+        for part in ("conv", "relu", "pool")
+    ]
+    return (*blocks, "dense", "dense/relu", "logits")

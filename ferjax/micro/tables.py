@@ -100,6 +100,8 @@ class Method(NamedTuple):
       short: in the picture.
       told: "clean", and where there are epochs to choose "field" -> probabilities [s, n, k].
       device: in words.
+      chosen: what the epoch was chosen on, in words.
+      notes: what else must be known.
     """
 
     name: str
@@ -107,6 +109,8 @@ class Method(NamedTuple):
     short: str
     told: dict[str, np.ndarray]
     device: str
+    chosen: str = "nothing: it has no epochs"
+    notes: tuple[str, ...] = ()
 
 
 def _methods(study: Study, done: Mapping) -> Iterator[Method]:
@@ -121,7 +125,8 @@ def _methods(study: Study, done: Mapping) -> Iterator[Method]:
             leak, _ = told.field_style(a["probability"], *of, study.clips.label)
             both = {"clean": told.clean(a["probability"], a["chosen"], *of, n), "field": leak}
             short = f"{'LSTM' if head == 'lstm' else head}, {kind}"
-            yield Method(f"{kind}_{head}", f"{NAMES[head]}, frames as {kind}", short, both, found["device"])
+            title, rule = f"{NAMES[head]}, frames as {kind}", RULES[study.c.epoch_rule]
+            yield Method(f"{kind}_{head}", title, short, both, found["device"], rule, _network(study))
         if study.c.end_to_end.epochs:
             yield _end_to_end(study, done, kind)
     if "baseline/lbp_top" in done:
@@ -146,11 +151,23 @@ def _end_to_end(study: Study, done: Mapping, kind: str) -> Method:
             right = (p.argmax(-1) == study.clips.label[rows]).mean(1)
             both["clean"][seed, rows], both["field"][seed, rows] = p[-1], p[int(right.argmax())]
     title = f"{NAMES['lstm']}, trained on with the frame network, frames as {kind}"
-    return Method(f"{kind}_end_to_end", title, f"end to end, {kind}", both, found["device"])
+    notes = (*_network(study), "It begins with the head that the rule for heads gave.")
+    return Method(
+        f"{kind}_end_to_end", title, f"end to end, {kind}", both, found["device"], RULES["fixed"], notes
+    )
+
+
+def _network(study: Study) -> tuple[str, ...]:
+    """On the frame networks."""
+    if study.c.network == "given":
+        return (f"{NETWORKS['given']}: {study.c.frames.transfer.workdir}.",)
+    more = "; seeds vary the heads alone" if study.c.network == "fold" else ""
+    return (f"{NETWORKS[study.c.network]}; its epoch chosen on {study.c.inner} inner subjects{more}.",)
 
 
 def pooled(study: Study, p: np.ndarray) -> metrics.Scores:
-    """Scores of [s, n, k] probabilities: seeds pooled, resampled by subject, all of a subject's together."""
+    """Scores of [s, n, k] probabilities: seeds pooled before anything is counted, resampled by subject, all
+    of a subject's together."""
     label, subject = (np.tile(a, len(p)) for a in (study.clips.label, study.clips.subject))
     flat = p.reshape(-1, p.shape[-1]).astype(np.float64)
     flat /= flat.sum(-1, keepdims=True)
@@ -216,14 +233,14 @@ def _result(study: Study, m: Method, rule: str, scores: metrics.Scores) -> None:
         split=f"{study.clips.name}, leave one subject out",
         split_hash=study.clips.hash,
         config=config_lib.to_json(study.c),
-        selected_on=RULES[study.c.epoch_rule] if rule == "clean" else leak,
+        selected_on=m.chosen if rule == "clean" else leak,
         checkpoint_step=None,
         seed=0,
         wall_time_s=None,
         device=m.device,
         notes=[
-            f"{m.title}; predictions of {len(study.subjects)} folds pooled; {len(p)} seed(s).",
-            f"{NETWORKS[study.c.network]}; its epoch chosen on {study.c.inner} inner subjects of each fold.",
+            f"{m.title}; predictions of {len(study.subjects)} folds and {len(p)} seed(s) pooled.",
+            *m.notes,
             *study.remarks,
         ],
         companions={"_predictions.csv": rows},
@@ -231,13 +248,16 @@ def _result(study: Study, m: Method, rule: str, scores: metrics.Scores) -> None:
 
 
 def _remarks(study: Study) -> list[str]:
-    paper = "; ".join(f"{name} {value}" for name, value in PAPER.items())
-    return [
-        f"Paper, as commonly quoted (Breuer & Kimmel 2017, CASME II, accuracy in percent): {paper}. "
-        "Its rule for the "
-        "epoch is not known, and its clips are others than these.",
-        f"Sequences: {study.c.clip.sampling}, {study.c.clip.length} frames from onset to offset.",
-    ]
+    out = [f"Sequences: {study.c.clip.sampling}, {study.c.clip.length} frames from onset to offset."]
+    out += spotted.remark(study.clips)
+    sets = {one.source.data.name for name, one in study.c.sets.items() if name not in study.gaps}
+    if sets == {"casme2"} and len(study.clips.classes) == 5:
+        paper = "; ".join(f"{name} {value}" for name, value in PAPER.items())
+        out.append(
+            "Paper, as commonly quoted (Breuer & Kimmel 2017, CASME II, five classes, accuracy in percent): "
+            f"{paper}. How it chose its epochs is not known."
+        )
+    return out
 
 
 SPOT_HEAD = ("curve", "mean IoU", "IoU of 0.5 or more", "apex error, frames", "median", "nothing found")
@@ -249,8 +269,8 @@ def _spotting(study: Study, done: Mapping) -> list[list[str]]:
         if f"spotting/{name}" not in done:
             continue
         with np.load(study.workdir / done[f"spotting/{name}"]["files"][0]) as file:
-            found, truth, length = file["found"], file["truth"], file["length"]
-        s = spotting.score(found, truth, length, study.clips.subject, study.c.bootstrap)
+            of = [file[key] for key in ("found", "truth", "length", "subject")]
+        s = spotting.score(*of, study.c.bootstrap)
         m = s.metrics
         values = [span(m["iou"]), span(m["hits"]), span(m["apex_error"], 1), span(m["apex_error_median"], 1)]
         out.append([f"{name}: {words}", *values, span(m["misses"])])

@@ -4,12 +4,9 @@
     python -m benchmarks.loso --folds 26 --clips 246 --seeds 5
 
 Features are random, since time does not depend on them. Both ways give each head the same weights, batches
-and
-dropout; the greatest difference of their losses over the steps, and of what they tell of the held-out clips,
-is
-printed. They are timed in turns, after a first call that compiles, and the medians are compared. What the
-whole
-`loso.fit` takes is timed: standardising, copying to the device and back included.
+and dropout; the greatest difference of their losses over the steps, and of what they tell of the held-out
+clips, is printed. They are timed in turns, after a first call that compiles, and the medians are compared.
+What the whole `loso.fit` takes is timed: standardising, copying to the device and back included.
 """
 
 import argparse

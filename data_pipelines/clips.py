@@ -2,8 +2,7 @@
 
 A data set that has clips names its frames "<clip>/<frame number, six digits or more>", labels every frame
 with its clip's emotion, codes its apex with the clip's action units, and has, beside what docs/data.md asks
-of
-any set,
+of any set,
 
     phases(options) -> {clip: (onset, apex, offset)}   # frame numbers; apex -1 where unknown
     FPS                                                # frames a second, or fps(options)
@@ -139,8 +138,7 @@ def of_frames(split: Split, phases: Mapping[str, tuple[int, int, int]], fps: flo
     """Frames whose ids are "<clip>/<number>", as clips.
 
     Frames outside any clip (single pictures of a manifest) are left out. A clip without phases begins with
-    its first
-    frame and ends with its last, and its apex is unknown.
+    its first frame and ends with its last, and its apex is unknown.
 
     Args:
       split: the frames.
@@ -239,12 +237,10 @@ def _counts(clips: Clips, rows: np.ndarray) -> dict[str, int]:
 
 
 def joined(name: str, sets: Mapping[str, Clips]) -> Clips:
-    """Several sets as one; subjects and clips are prefixed by their set's name where they do not begin with
-    it.
+    """Several sets as one; subjects and clips begin with their set's name, once.
 
     The classes are those that occur in any set, in the order of `labels.CLASSES`; action units those of all
-    sets, unknown where a
-    set does not code them.
+    sets, unknown where a set does not code them.
 
     Raises:
       BadInput: sets of different frame sizes.
@@ -283,9 +279,8 @@ def positions(clips: Clips, sampling: str, length: int, stride: int = 1) -> tupl
     Args:
       clips: n of them.
       sampling: "resample": `length` frames, evenly spaced, both ends among them, each the nearest one;
-        "interpolate": at the same places, between two
-        frames their mixture (as Pfister et al. 2011 interpolate in time,
-        linearly here); "pad": every stride-th frame as it is, the rest masked.
+        "interpolate": at the same places, between two frames their mixture (as Pfister et al. 2011
+        interpolate in time, linearly here); "pad": every stride-th frame as it is, the rest masked.
       length: t.
       stride: of "pad".
     Returns:
@@ -325,14 +320,11 @@ def frames_at(frames: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 def key_frames(clips: Clips, near: int = 0, step: int = 1, neutral: str = "neutral") -> Split:
-    """The single frames that a frame network learns from: the apex shows the emotion, first and last are
-    neutral.
+    """What a frame network learns from: the apex shows the emotion, first and last frame are neutral.
 
     Breuer & Kimmel 2017 train on onset, apex, offset and the clip's first and last frame, the latter as
-    neutral.
-    Where the clip is cut at onset and offset these are its first and last frame; in a longer recording onset
-    and offset, of which
-    the coder saw the expression begin and end, count as the emotion.
+    neutral. Where the clip is cut at onset and offset these are its first and last frame; in a longer
+    recording onset and offset, of which the coder saw the expression begin and end, count as the emotion.
 
     Args:
       clips: n of them; a clip of unknown apex gives the frame in the middle of onset and offset.
@@ -375,8 +367,7 @@ def key_frames(clips: Clips, near: int = 0, step: int = 1, neutral: str = "neutr
 
 
 def inner(subjects: Sequence[str], held_out: str, n: int) -> tuple[str, ...]:
-    """The subjects that choose an epoch where one is held out: those whose names' hashes, with that one's,
-    are lowest."""
+    """The subjects that choose an epoch where one is held out, by a hash of both names."""
     rest = [s for s in subjects if s != held_out]
     order = sorted(rest, key=lambda s: hashlib.sha256(f"ferjax inner {held_out} {s}".encode()).hexdigest())
     return tuple(sorted(order[:n]))

@@ -1,5 +1,4 @@
-"""Coding sheets of clips: workbooks (.xlsx, .xls) whose rows say onset, apex, offset, action units and
-emotion.
+"""Coding sheets of clips: workbooks (.xlsx, .xls) that say phases, action units and emotion.
 
 CASME II's and SAMM's are read by the places of their columns, whose names differ between copies; the header
 row is looked for and must fit.

@@ -1,5 +1,4 @@
-"""Every label fact, by name: emotions, action units, and the code tables of the data sets, each with its
-source.
+"""Every label fact, by name: emotions, action units, and the data sets' code tables, with sources.
 
 Numbers differ from set to set (3 is happiness in FER2013, disgust in CK+, fear in an alphabetical list), so
 nothing outside this file maps a number to an emotion, and labels travel between sets by name.

@@ -65,9 +65,8 @@ def parts(name: str, scan: Scan, splits: Mapping[str, Split]) -> tuple:
         part = by_hash([f"subject {who}" for who in keys.subject.tolist()])
     except ValueError:
         raise BadInput(
-            f"{scan.table.source}: {len(keys.subjects)} subjects cannot be divided into train, "
-            "validation and "
-            "test; give more, or report on each subject in turn"
+            f"{scan.table.source}: {len(keys.subjects)} subjects cannot be divided into train, validation "
+            "and test; give more, or report on each subject in turn"
         ) from None
     sides = [keys.take(part == p, f"{name}/key frames[{p}]") for p in ("train", "validation", "test")]
     return *sides, "validation, divided by hash of the subject"

@@ -21,7 +21,7 @@ from data_pipelines import BadInput, labels
 FIELDS = ("image", "label", "aus", "subject", "id")
 DAMAGED = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error),
-    NotImplementedError,  # zipfile's word for a damaged header that names a compression it does not know
+    RuntimeError,  # of zipfile: a damaged header that names a compression, or an encryption, it does not know
 )
 """What reading an npz file can raise that is cut off, damaged or not what it should be."""
 

@@ -67,11 +67,10 @@ def detection(
     in
     the value as in every resample: those that `people` subjects show and as many lack. What one subject alone
     shows says nothing of how subjects differ; it has its value, no interval, and no place in a mean. A
-    resample
-    that draws none of a unit's few subjects leaves the unit undefined: for that unit alone it is drawn again,
-    until there is one. Left out of that resample's mean instead, hard units would come and go, and the
-    interval
-    would be one of another figure; resamples lost whole would be nearly all, where ten units are rare.
+    resample that draws none of a unit's few subjects leaves the unit undefined: for that unit alone it is
+    drawn again, until there is one. Left out of that resample's mean instead, hard units would come and go,
+    and the interval would be one of another figure; resamples lost whole would be nearly all, where ten units
+    are rare.
 
     Args:
       present: [n, u] 1, 0 or -1.

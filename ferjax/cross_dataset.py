@@ -213,8 +213,7 @@ class Study:
 
 
 def _classes(text: str, met: tuple[str, ...]) -> tuple[str, ...]:
-    """The emotions that a study names; BadInput where they are not among those met, two or more, each
-    once."""
+    """The emotions that a study names; BadInput where not two or more of those met, each once."""
     try:
         named = tuple(labels.class_name(word) for word in text.split(",") if word.strip())
     except BadInput as e:

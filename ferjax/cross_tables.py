@@ -62,8 +62,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
 
 
 def _gap(study: Study, mode: str, a: str, b: str) -> dict:
-    """A cell of the matrix whose set is not there: the paper's figure, where there is one, and why not
-    ours."""
+    """A cell of the matrix whose set is not there: the paper's figure, and why not ours."""
     why = "; ".join(study.gaps[name] for name in dict.fromkeys((a, b)) if name in study.gaps)
     row = {**dict.fromkeys(COLUMNS), "mode": mode, "trained on": a, "tested on": b}
     return row | {"paper": _paper(study, a, b), "not comparable because": f"{NOT_THERE}: {why}"}

@@ -162,8 +162,8 @@ def fit(
 
     Args:
       train, select: (features [n, d], codes [n, u]): presence 1, 0, -1 unknown; or with `graded` intensities
-        0 to 5, -1 unknown. The
-        selecting part chooses among `recipe.looks` states of each detector by its loss.
+        0 to 5, -1 unknown. The selecting part chooses among `recipe.looks` states of each detector by its
+        loss.
       recipe: see `Recipe`.
       seeds: of weights and order.
       joint: one detector with u outputs a seed, else u detectors with one.

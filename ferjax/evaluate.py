@@ -85,8 +85,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
 
     Where some of its images stand in an earlier part too, as in FER2013's published split, or in what a
     network learned from that this one began from, the numbers without them are written as well, as
-    <split>_without_duplicates. Checkpoints other than the best have
-    results of their own name, <split>_last or <split>_step<n>; a second evaluation replaces the first.
+    <split>_without_duplicates. Checkpoints other than the best have results of their own name, <split>_last
+    or <split>_step<n>; a second evaluation replaces the first.
 
     Args:
       workdir: of a training.

@@ -92,9 +92,8 @@ def of_source(workdir, image_shape: tuple[int, int, int]) -> Learned:
         return of_run(workdir, image_shape)
     except BadInput as e:
         said = (
-            f"The data of {workdir}, where this network's weights began, are not on disk as they "
-            "were: whether it "
-            "saw the part that is reported is not known."
+            f"The data of {workdir}, where this network's weights began, are not on disk as they were: "
+            "whether it saw the part that is reported is not known."
         )
         log.warning("%s (%s)", said, e)
         return Learned.nothing(image_shape, said)
@@ -102,9 +101,9 @@ def of_source(workdir, image_shape: tuple[int, int, int]) -> Learned:
 
 def _uncompared(workdir) -> str:
     return (
-        f"{workdir}, where this network's weights began, learned from images of another size, and its "
-        "data are "
-        "not on disk as they were: no person reported was seen there; whether an image was is not known."
+        f"{workdir}, where this network's weights began, learned from images of another size, and its data "
+        "are not on disk as they were: no person reported was seen there; whether an image was is not "
+        "known."
     )
 
 
@@ -152,8 +151,7 @@ def check_start(theirs: Learned, parts: arrays.Parts, workdir) -> list[str]:
         n = f"{len(people)} people" if people else f"{images} images"
         notes.append(
             f"{n} of the part that selects were trained on by {workdir}, where this network's weights "
-            "began: the "
-            "selection is partial to them; what is reported is not among them."
+            "began: the selection is partial to them; what is reported is not among them."
         )
     return notes
 

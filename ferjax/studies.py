@@ -95,8 +95,7 @@ def remarks(data: ConfigDict) -> tuple[str, ...]:
 
 
 def kept(paths: Sequence[pathlib.Path], workdir) -> dict:
-    """What a cell keeps of its evaluation: its files, named from the workdir on, so that that can be
-    moved."""
+    """What a cell keeps of its evaluation: its files, named from the workdir on."""
     found = {"results": [os.path.relpath(path, workdir) for path in paths]}
     return found | {"files": [*found["results"], os.path.relpath(_predictions(paths[0]), workdir)]}
 

@@ -209,8 +209,7 @@ def _fitted(
             )
         raise BadInput(
             f"{name} in {c.transfer.workdir} is {there} and here {here}: "
-            f"{'; '.join(why) or 'other channels'}; set the same, or "
-            f"leave {name} out of transfer.take"
+            f"{'; '.join(why) or 'other channels'}; set the same, or leave {name} out of transfer.take"
         )
     return {key: value.astype(ours[key].dtype) for key, value in out.items()}
 

@@ -1,5 +1,4 @@
-"""Means over action units: the same units in every resample, also where few people show one; intervals of
-ICC."""
+"""Means over action units: the same units in every resample; intervals of ICC."""
 
 import numpy as np
 import pytest
@@ -52,9 +51,8 @@ def test_what_one_person_shows_has_a_value_no_interval_and_no_place_in_the_mean(
     assert 0 < m["f1/AU10"].value < 1 and np.isnan(m["f1/AU10"].low)
     assert m["f1/AU10"].reason == "no interval: 1 subjects show it and 6 lack it"
     assert got.notes == (
-        "Means are over 2 units: AU01, AU02. Not in them, as fewer than 2 subjects show or lack "
-        "them: AU10 (1 "
-        "show it), AU11 (0 show it).",
+        "Means are over 2 units: AU01, AU02. Not in them, as fewer than 2 subjects show or lack them: AU10 "
+        "(1 show it), AU11 (0 show it).",
     )
 
 
@@ -76,8 +74,7 @@ def test_ten_rare_units_have_an_interval_and_keep_what_a_unit_varies_by():
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
-    """AUC of unit j is 0.76 in all people; each is shown by about 4 of 12: 95 % means 80 % or more at this
-    size."""
+    """AUC of unit j is 0.76 in all people; each is shown by about 4 of 12: 95 % is 80 % at this size."""
     truth, inside, places = 0.7602, [], []
     for seed in range(60):
         rng = np.random.default_rng(seed)

@@ -1,5 +1,4 @@
-"""The baselines of micro-expression recognition: planted answers, chance, and nothing of the held-out
-seen."""
+"""The baselines of micro-expression recognition: planted answers, chance, no leak."""
 
 import numpy as np
 import pytest

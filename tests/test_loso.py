@@ -1,5 +1,4 @@
-"""Heads of all folds and seeds as one program: equal to one by one, to eight devices, to going on; no
-leak."""
+"""Heads of all folds and seeds as one program: equal to one by one, eight devices, going on."""
 
 import os
 import signal

@@ -154,8 +154,7 @@ def test_another_head_or_another_clip_is_refused_in_the_same_workdir(done, made)
 
 
 def test_killed_in_the_heads_it_goes_on_to_the_same_table(done, tmp_path, monkeypatch):
-    """The frame networks are there, the heads half trained: what is finished is kept, and the end is the
-    same."""
+    """The frame networks are there, the heads half trained: what is finished is kept."""
     workdir = tmp_path / "w"
     shutil.copytree(done[0] / "cells" / "frames", workdir / "cells" / "frames")
     c = tiny_study(inputs="difference")

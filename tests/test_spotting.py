@@ -1,5 +1,4 @@
-"""Spotting by hand: curves and intervals whose onset, apex and offset are known, and nothing of the tested
-seen."""
+"""Spotting by hand: curves and intervals whose onset, apex and offset are known."""
 
 import math
 

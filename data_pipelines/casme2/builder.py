@@ -30,8 +30,7 @@ set's owners, for research. Whoever uses the set asks its owners for it.
 
 
 class Casme2(tfds.core.GeneratorBasedBuilder):
-    """CASME II, one part "frames" (TFDS keeps "all" for itself); `casme2.parts` divides its key frames by
-    subject.
+    """CASME II, one part "frames" (TFDS keeps "all" for itself); `casme2.parts` divides its subjects.
 
     Args:
       options: any of `casme2.OPTIONS`; `dir` must be given, since classes and units are those found there.

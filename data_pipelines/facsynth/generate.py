@@ -95,8 +95,7 @@ def generate(
 
     Returns:
       Split -> image uint8 [n, size, size, 1]; label int32 [n], index into CLASSES or -1; aus int8 [n, u], 0
-      absent,
-      1-5 A-E; au_intensity float32 [n, u, 2], (left, right); subject and id str [n]. Sorted by id.
+      absent, 1-5 A-E; au_intensity float32 [n, u, 2], (left, right); subject and id str [n]. Sorted by id.
 
     Raises:
       BadInput: a value that makes no sense.

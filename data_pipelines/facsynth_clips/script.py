@@ -163,8 +163,7 @@ def intensities(clip: Clip) -> np.ndarray:
 
 
 def drift(clip: Clip, speed: float) -> np.ndarray:
-    """How far the head is from where it is at the onset, float32 [t, 3]: x and y in sides of the picture,
-    radians.
+    """How far the head is from where it is at the onset, float32 [t, 3]: x, y in sides, radians.
 
     Slow sines along a line and about its end: after s seconds the head is at most speed * s away.
 

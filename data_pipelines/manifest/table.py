@@ -297,9 +297,8 @@ def _code(bad, text: str, scale: str) -> int:
     if scale == "presence":
         if value not in (0, 1):
             raise bad(
-                f"presence of an action unit is {text[:20]!r}; write 0, 1 or nothing, or name its "
-                "column like "
-                "AU01 where these are codes"
+                f"presence of an action unit is {text[:20]!r}; write 0, 1 or nothing, or name its column "
+                "like AU01 where these are codes"
             )
         return labels.AU_PRESENT if value else labels.AU_ABSENT
     if scale == "graded" and 0 <= value <= 5:

@@ -4,10 +4,8 @@
         --dir casme2=D1 --dir smic=D2 --dir samm=D3
 
 Negative (disgust, repression, anger, contempt, fear, sadness), positive (happiness) and surprise; others are
-left out.
-A set that is not on disk leaves a gap, and the rest is done. Subjects keep their set's name. Predictions of
-all folds
-are pooled before UF1 and UAR are taken.
+left out. A set that is not on disk leaves a gap, and the rest is done. Subjects keep their set's name.
+Predictions of all folds are pooled before UF1 and UAR are taken.
 """
 
 from ferjax import config

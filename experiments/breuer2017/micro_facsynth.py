@@ -1,5 +1,4 @@
-"""The twin of micro_expression.py on built-in clips: no data needed, every onset, apex and offset exactly
-known.
+"""The twin of micro_expression.py on built-in clips: no data needed, all phases exactly known.
 
     ferjax reproduce --config experiments/breuer2017/micro_facsynth.py --workdir runs/micro_facsynth
 

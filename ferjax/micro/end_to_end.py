@@ -1,8 +1,8 @@
 """The frame network and the LSTM trained on together, from where both had come alone.
 
 A sequence's frames go through the frame network one by one, its features through the LSTM, and the gradient
-back
-through both. A cell for each fold and seed: convolutions of several networks do not gain by `vmap` on a CPU.
+back through both. A cell for each fold and seed: convolutions of several networks do not gain by `vmap` on a
+CPU.
 """
 
 import os

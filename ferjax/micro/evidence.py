@@ -1,5 +1,4 @@
-"""What a clip's answer rests on: the LSTM's answer after every frame, and which frames and pixels it stands
-on.
+"""What a clip's answer rests on: the LSTM's after every frame, and its frames and pixels.
 
 Axis letters: q clips shown, t time, p frames of a strip, h w image, k classes.
 """
@@ -24,8 +23,7 @@ STRIP = 9  # frames of a film strip
 
 
 def chosen(of: clips.Clips, per_class: int = SHOWN) -> np.ndarray:
-    """int [q]: some clips of each class, of different subjects as far as there are, whatever was told of
-    them."""
+    """int [q]: some clips of each class, of different subjects where it can be, whatever was told."""
     order = sorted(
         range(len(of)), key=lambda i: hashlib.sha256(f"ferjax shown {of.id[i]}".encode()).hexdigest()
     )
@@ -54,8 +52,8 @@ def of_clip(
       scale: (mean [d], scale [d]) of the features.
     Returns:
       (probability float32 [t, k] after each frame; weight float32 [t]: of each frame, its features times the
-      gradient
-      of the last logit of the class told (so that, to first order, they sum to what the frames add to it);
+      gradient of the last logit of the class told (so that, to first order, they sum to what the frames add
+      to it);
       pixels float32 [t, h, w]: size of that logit's gradient in each pixel, over channels).
     """
     model = micro_lstm.MicroLstm(

@@ -35,8 +35,7 @@ def lbp_top(
       neighbours: on XY, XT and YT.
       blocks: across, down and in time.
       uniform: one bin for each pattern of at most two changes around the circle and one for all others, P (P
-        - 1)
-        + 3 bins; otherwise 2^P.
+        - 1) + 3 bins; otherwise 2^P.
     Returns:
       float32 [features]: block by block (in time, then down, then across), within it XY, XT, YT; each
       histogram sums to 1. With the defaults 25 * 3 * 59 = 4,425.

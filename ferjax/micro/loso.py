@@ -1,13 +1,9 @@
-"""Leave-one-subject-out as one program: the heads of all folds and seeds, trained together on cached
-features.
+"""Leave-one-subject-out as one program: heads of all folds and seeds, on cached features.
 
-A head is one fold's (one subject is held out) and one seed's. `vmap` runs over heads, each of which draws
-its own
-batches from its own fold's rows; heads are padded to a multiple of the devices and shared among them. After
-every
-epoch each head tells the rows that its fold watches: those of the subject held out, and those of inner
-subjects
-where these choose the epoch.
+A head is one fold's (one subject is held out) and one seed's. `vmap` runs over heads, each of which draws its
+own batches from its own fold's rows; heads are padded to a multiple of the devices and shared among them.
+After every epoch each head tells the rows that its fold watches: those of the subject held out, and those of
+inner subjects where these choose the epoch.
 
 Axis letters: m heads, f folds, n clips, t time, d features, k classes, w rows watched, e epochs.
 """
@@ -81,8 +77,7 @@ class Task(NamedTuple):
       train: bool [f, n], the rows a fold learns from.
       watch: int32 [f, w], the rows it tells after each epoch; NONE beyond its own.
       choose: bool [f, w], of these the ones that choose its epoch (of inner subjects); none where the number
-        of epochs
-        is fixed.
+        of epochs is fixed.
       classes: k.
     """
 
@@ -110,8 +105,7 @@ class Task(NamedTuple):
         return self._replace(features=out, network=np.arange(len(out)))
 
     def shuffled(self, seed: int = 0) -> "Task":
-        """The frames of each clip in a random order, the same for all networks: a control of what time
-        tells."""
+        """The frames of each clip in a random order, the same for all networks: a control."""
         order = np.tile(np.arange(self.mask.shape[1]), (len(self.mask), 1))
         for i, there in enumerate(self.mask):
             at = np.flatnonzero(there)

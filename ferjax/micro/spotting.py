@@ -192,8 +192,7 @@ def choose(
     detrend: bool = False,
     grid: Sequence[Setting] = GRID,
 ) -> Setting:
-    """The setting of the highest mean IoU on these clips: those of the training subjects, never the tested
-    ones.
+    """The setting of the highest mean IoU on these clips: those of the training subjects.
 
     Args:
       curves: n of [t], from `distance`.

@@ -1,12 +1,9 @@
-"""Micro-expressions, leave one subject out: a frame network for each subject held out, then all heads at
-once.
+"""Micro-expressions, leave one subject out: a frame network for each fold, then all heads at once.
 
 Breuer & Kimmel 2017: a CNN learns single frames (the apex as the emotion, first and last as neutral), then
-its first
-dense layer's features of every frame go into an LSTM. Here the network of a fold never sees the subject held
-out.
-Beside the LSTM stand heads without time, LBP-TOP with a linear SVM, and the majority class, in the same
-folds.
+its first dense layer's features of every frame go into an LSTM. Here the network of a fold never sees the
+subject held out. Beside the LSTM stand heads without time, LBP-TOP with a linear SVM, and the majority class,
+in the same folds.
 
 Axis letters: n clips, t time, f folds, s seeds, k classes, e epochs.
 """
@@ -78,8 +75,7 @@ def default() -> ConfigDict:
 
 
 def add_set(c: ConfigDict, name: str, source: ConfigDict, title: str = "") -> None:
-    """Adds a set of clips; `source.data` says which. With several, all are one, their subjects kept apart by
-    name."""
+    """Adds a set of clips; `source.data` says which. Several become one, subjects kept apart by name."""
     c.sets[name] = ConfigDict({"title": title or name, "source": source})
 
 
@@ -115,9 +111,8 @@ class Study:
         self.subjects = self.clips.subjects
         if len(self.subjects) < c.inner + 2:
             raise BadInput(
-                f"study {c.name}: {len(self.subjects)} subjects; one is held out, {c.inner} choose "
-                "the epoch, and at "
-                "least one must train: give more, or lower --config.inner"
+                f"study {c.name}: {len(self.subjects)} subjects; one is held out, {c.inner} choose the "
+                "epoch, and at least one must train: give more, or lower --config.inner"
             )
         few = [s for s in self.subjects if (self.clips.subject == s).sum() == 1]
         if few:
@@ -384,8 +379,7 @@ def nested(arrays_: dict[str, np.ndarray]) -> dict:
 
 
 def key_inputs(of: clips.Clips, kind: str, c) -> Split:
-    """Key frames as a frame network's input; those that show no change from the onset, being it, are left
-    out.
+    """Key frames as a frame network's input; those without change, being the onset, are left out.
 
     Args:
       of: the clips.

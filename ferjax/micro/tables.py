@@ -38,12 +38,11 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
         charts.append((m.short, [_triple(scores.get(r), "accuracy") for r in ("clean", "field")]))
     head = ["method", *SHOWN, *(f"field-style {k}" for k in SHOWN), "each seed's accuracy"]
     legend = (
-        f"Leave one subject out, {len(study.clips)} clips of {len(study.subjects)} subjects, {study.c.seeds} "
-        f"seeds of each head; {NETWORKS[study.c.network]}. Predictions of all folds pooled, means of "
-        "the seeds "
-        f"with 95 % intervals over subjects. Epochs of the heads: {RULES[study.c.epoch_rule]}. "
-        "Field-style: of "
-        "each fold the epoch that did best on the subject held out, a leak, given to show what it is worth."
+        f"Leave one subject out, {len(study.clips)} clips of {len(study.subjects)} subjects, "
+        f"{study.c.seeds} seeds of each head; {NETWORKS[study.c.network]}. Predictions of all folds and "
+        "seeds pooled, 95 % intervals over subjects. Epochs of the heads: "
+        f"{RULES[study.c.epoch_rule]}. Field-style: of each fold the epoch that did best on the subject "
+        "held out, a leak, given to show what it is worth."
     )
     tables = [{"title": "Methods", "head": head, "rows": rows}]
     spots = _spotting(study, done)
@@ -166,8 +165,7 @@ def _network(study: Study) -> tuple[str, ...]:
 
 
 def pooled(study: Study, p: np.ndarray) -> metrics.Scores:
-    """Scores of [s, n, k] probabilities: seeds pooled before anything is counted, resampled by subject, all
-    of a subject's together."""
+    """Scores of [s, n, k] probabilities: seeds pooled before anything is counted, resampled by subject."""
     label, subject = (np.tile(a, len(p)) for a in (study.clips.label, study.clips.subject))
     flat = p.reshape(-1, p.shape[-1]).astype(np.float64)
     flat /= flat.sum(-1, keepdims=True)

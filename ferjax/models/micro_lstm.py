@@ -31,10 +31,9 @@ class MicroLstm(nn.Module):
 
     i, f, o = sigmoid, g = tanh of  x_t W + h_{t-1} U + b;  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t).
 
-    Recurrent dropout leaves out units of h_{t-1}, the same ones at every step of a sequence (Gal &
-    Ghahramani 2016, as
-    Keras' recurrent_dropout); dropout of the features likewise, and of the last state before the output
-    layer.
+    Recurrent dropout leaves out units of h_{t-1}, the same ones at every step of a sequence (Gal & Ghahramani
+    2016, as Keras' recurrent_dropout); dropout of the features likewise, and of the last state before the
+    output layer.
 
     Attributes:
       outputs: k.

@@ -1,5 +1,4 @@
-"""Clips as film strips: their frames, where in them the answer stands, and what was answered after each
-frame."""
+"""Clips as film strips: their frames, what the answer stands on, and the answer after each frame."""
 
 import io
 import pathlib
@@ -38,10 +37,8 @@ def section(path: pathlib.Path, key: str, faces: bool) -> str:
 
     Args:
       path: an .npz with classes [k] and, of q clips, id, label, predicted, apex (a step), known (whether the
-        apex was
-        coded), mask [q, t], probability [q, t, k] after each frame, weight [q, t], step [q, p] of the
-        strip's frames,
-        frames uint8 [q, p, h, w], pixels float [q, p, h, w] (1 is the clip's largest).
+        apex was coded), mask [q, t], probability [q, t, k] after each frame, weight [q, t], step [q, p] of
+        the strip's frames, frames uint8 [q, p, h, w], pixels float [q, p, h, w] (1 is the clip's largest).
       key: letters, unique in the page.
       faces: whether pictures are shown.
     """
@@ -52,12 +49,10 @@ def section(path: pathlib.Path, key: str, faces: bool) -> str:
     except DAMAGED as error:
         return parts.missing(f"{path.name}: cannot be shown: {error}")
     note = (
-        "<p class='soft'>Above: frames from onset to offset, the one nearest to the apex marked. "
-        "Below: how much "
-        "each pixel moves the last answer (size of the gradient; red is the clip's largest). Left: "
-        "the answer after "
-        "each frame, of the true class and of the one told. Right: what each frame adds to the last answer "
-        "(its features times their gradient).</p>"
+        "<p class='soft'>Above: frames from onset to offset, the one nearest to the apex marked. Below: "
+        "how much each pixel moves the last answer (size of the gradient; red is the clip's largest). "
+        "Left: the answer after each frame, of the true class and of the one told. Right: what each frame "
+        "adds to the last answer (its features times their gradient).</p>"
     )
     return note + "".join(_clip(e, classes, i, f"{key}-{i}", faces) for i in range(len(e["id"])))
 

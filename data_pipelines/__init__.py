@@ -19,3 +19,12 @@ def no_folder(folder: str, wanted: str) -> BadInput:
         f"data.dir: {folder!r} is no folder{below}; name the one with {wanted} in the config file or by "
         "--config.data.dir=FOLDER"
     )
+
+
+def filled(name: str, options, defaults) -> dict:
+    """A set's options with its defaults for those not given; BadInput for one that it does not have."""
+    options = dict(options or {})
+    unknown = sorted(set(options) - set(defaults))
+    if unknown:
+        raise BadInput(f"{name} has no option {unknown[0]!r}; it has {', '.join(defaults)}")
+    return {**defaults, **options}

@@ -1,16 +1,114 @@
 """What the sets of micro-expressions have in common: CASME II, SMIC and SAMM, each a `rules.Scan`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from data_pipelines import BadInput, clips, labels, pictures, rules
+from data_pipelines.coding import Coding
 from data_pipelines.divide import by_hash
 from data_pipelines.manifest import source
+from data_pipelines.manifest.table import Table
 from data_pipelines.rules import Scan
 from data_pipelines.split import Split
 
 CROPS = ("auto", *pictures.CROPS)
 TREES = ("auto", "cropped", "raw")
+
+
+class ClipSet:
+    """A set of micro-expressions: the functions that `arrays` and `clips` ask of a data set's folder.
+
+    Such a folder says what is its own and takes the rest from here: `check = _set.check` and so on.
+
+    Args:
+      name: of the set.
+      scan: checked options -> what is on disk, after the rules.
+      defaults: OPTIONS.
+      choices: option -> what it may be.
+      published: checked options -> what -> how many, as published.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scan: Callable[[Mapping], Scan],
+        defaults: Mapping,
+        choices: Mapping[str, Sequence[str]],
+        published: Callable[[Mapping], Mapping[str, int]],
+    ):
+        self.name, self.scan, self.defaults, self.choices = name, scan, defaults, choices
+        self.published = published
+
+    def checked(self, options: Mapping) -> dict:
+        """OPTIONS with the given ones filled in; BadInput where a value makes no sense."""
+        return checked(options, self.defaults, self.choices)
+
+    def _scan(self, options: Mapping) -> Scan:
+        return self.scan(self.checked(options))
+
+    def classes(self, options: Mapping) -> tuple[str, ...]:
+        """Those of CLASSES that occur."""
+        return self._scan(options).table.classes
+
+    def au_names(self, options: Mapping) -> tuple[str, ...]:
+        """The action units that are coded, by number."""
+        return self._scan(options).table.au_names
+
+    def files(self, options: Mapping) -> list:
+        """What is read: the sheet, where there is one, and the frames."""
+        return files(self._scan(options))
+
+    def listing(self, options: Mapping) -> Table:
+        """The set as a manifest's table, for `ferjax data manifest`."""
+        return self._scan(options).table
+
+    def crop(self, options: Mapping) -> str:
+        """How frames are cut: `crop`, or what its auto comes to."""
+        o = self.checked(options)
+        return cut(self.scan(o), o)["crop"]
+
+    def coding(self, options: Mapping) -> tuple[Coding, ...]:
+        """What is coded of each clip that is read: phases after the rules, units with their sides."""
+        return self._scan(options).codings
+
+    def phases(self, options: Mapping) -> dict[str, tuple[int, int, int]]:
+        """Clip -> frame numbers of its onset, apex (-1 unknown) and offset."""
+        return self._scan(options).table.phases
+
+    def arrays(self, options: Mapping) -> dict[str, dict]:
+        """Reads the set.
+
+        Returns:
+          {"frames": image uint8 [n, size, size, 1], label int32 [n] (index into `classes(options)`; the
+          clip's emotion), aus int8 [n, u] (-1 but at the apex, or where that is unknown at the frame in the
+          middle of onset and offset), subject str [n] ("casme2-sub01"), id str [n]
+          ("sub01/EP02_01f/000046")}.
+
+        Raises:
+          BadInput: an option that makes no sense, or files that cannot be read.
+        """
+        o = self.checked(options)
+        found = self.scan(o)
+        return {"frames": source.whole(found.table, cut(found, o))[0]}
+
+    def parts(self, options: Mapping, splits: Mapping[str, Split]) -> tuple:
+        """Single frames for `ferjax train`: onset, apex, offset, and neutral ends; see `parts`."""
+        return parts(self.name, self._scan(options), splits)
+
+    def findings(self, options: Mapping, splits: Mapping[str, Split]) -> list[str]:
+        """What a user should know about the copy read, a line each."""
+        o = self.checked(options)
+        return findings(self.name, self.scan(o), splits, o, self.published(o))
+
+    def check(self, folder: str) -> list[tuple[str, int, int | None]]:
+        """Compares a user's copy with what was published: (what, found, published) rows."""
+        o = self.checked({"dir": folder})
+        return counts(self.scan(o), o, self.published(o))
+
+    def gaps(self, folder: str) -> list[str]:
+        """Every rule that applied to a user's copy, with the clips, a line each."""
+        o = self.checked({"dir": folder})
+        return gaps(self.name, self.scan(o), o)
 
 
 def checked(options: Mapping, defaults: Mapping, choices: Mapping[str, Sequence[str]]) -> dict:
@@ -35,15 +133,6 @@ def cut(scan: Scan, options: Mapping) -> dict:
     crop = options["crop"]
     auto = "none" if scan.cropped else "detect"
     return {**options, "crop": auto if crop == "auto" else crop}
-
-
-def arrays(scan: Scan, options: Mapping) -> dict[str, dict]:
-    """Reads all frames as one part, "frames"; see `manifest.source.whole`.
-
-    Every frame has its clip's emotion; action units are known at the apex alone, or where that is unknown
-    at the frame in the middle of onset and offset.
-    """
-    return {"frames": source.whole(scan.table, cut(scan, options))[0]}
 
 
 def parts(name: str, scan: Scan, splits: Mapping[str, Split]) -> tuple:

@@ -6,10 +6,13 @@ signed kinds keep it as uint8 around 128, so that every kind is stored, batched 
 Axis letters: n clips, t time, h w c image.
 """
 
+import dataclasses
+
 import numpy as np
 
 from data_pipelines import BadInput
 from data_pipelines.clips import Clips, frames_at
+from data_pipelines.split import Split
 
 KINDS = ("grey", "difference", "flow")
 ZERO = 128  # the grey level of no change
@@ -142,6 +145,27 @@ def clip_inputs(clips: Clips, place: np.ndarray, kind: str, gain: float = 1.0) -
         at, again = np.unique(place[i], return_inverse=True)  # padding repeats a frame
         out[i] = represent(frames_at(frames, at), frames[clips.onset[i]], kind, gain)[again]
     return out
+
+
+def key_inputs(of: Clips, key: Split, kind: str, gain: float = 1.0) -> Split:
+    """Key frames of clips as a network's input; those without change, being the onset, are left out.
+
+    Args:
+      of: the clips.
+      key: as `clips.key_frames` gives them.
+      kind, gain: as of `represent`.
+    Returns:
+      Split, image uint8 [m, h, w, channels].
+    Raises:
+      BadInput: as `represent`.
+    """
+    owner = {name: i for i, name in enumerate(of.id.tolist())}
+    images = []
+    for name, image in zip(key.id.tolist(), key.image, strict=True):
+        i = owner[name.rpartition("/")[0]]
+        images.append(represent(image[None], of.frames(i)[of.onset[i]], kind, gain)[0])
+    key = dataclasses.replace(key, image=np.stack(images))
+    return key if kind == "grey" else key.take(~(key.image == ZERO).all((1, 2, 3)))
 
 
 def _known(kind: str):

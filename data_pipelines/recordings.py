@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from data_pipelines import BadInput, disk
+from data_pipelines import BadInput, disk, no_folder
 
 DEPTH = 3  # folders below the given one in which a set's tree and sheet are looked for
 PICTURES = r"\.(?:jpe?g|png|bmp|tiff?)"
@@ -38,15 +38,21 @@ class Found(NamedTuple):
     strange: tuple[str, ...] = ()
 
 
-def trees(top: Path, holds: Callable[[Path], bool]) -> tuple[list[Path], list[Path]]:
+def trees(place: str, wanted: str, holds: Callable[[Path], bool]) -> tuple[Path, list[Path], list[Path]]:
     """Looks for a set's trees and sheets in a folder and up to DEPTH folders below it.
 
     Args:
-      top: the folder.
+      place: the folder, as the user wrote it.
+      wanted: what it should hold, in words.
       holds: whether a folder is a tree; nothing is looked for below one.
     Returns:
-      (trees, workbooks beside or above them), each in the order in which they are met.
+      (the folder, trees, workbooks beside or above them), each in the order in which they are met.
+    Raises:
+      BadInput: no such folder.
     """
+    top = Path(place).expanduser()
+    if not place or not top.is_dir():
+        raise no_folder(place, wanted)
     found, sheets, level = [], [], [top]
     for _ in range(DEPTH + 1):
         below = []
@@ -57,7 +63,7 @@ def trees(top: Path, holds: Callable[[Path], bool]) -> tuple[list[Path], list[Pa
             else:
                 below += disk.folders(folder)
         level = below
-    return found, sheets
+    return top, found, sheets
 
 
 def workbooks(folder: Path) -> list[Path]:

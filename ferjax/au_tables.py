@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from data_pipelines.labels import facs_name
-from ferjax import au_metrics, files, protocols, results
+from ferjax import au_metrics, files, protocols, results, study_file
 from ferjax import config as config_lib
 from ferjax.au_study import BACKBONES, HEADS, MEANS, Study
 from ferjax.studies import span, table
@@ -61,7 +61,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     files.write(out / "table.md", (text + "\n").encode())
     files.write(out / "table.csv", files.csv_bytes([head, *rows]))
     files.write(out / "units.csv", files.csv_bytes([LONG, *long]))
-    results.write_study(
+    study_file.write(
         study.workdir,
         study.c.name,
         legend,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ferjax import config as config_lib
-from ferjax import files, protocols, results
+from ferjax import files, protocols, results, study_file
 from ferjax.cross_dataset import MODES, Study
 from ferjax.studies import kept_predictions, kept_results, pooled, table
 
@@ -186,7 +186,7 @@ def _page(study: Study, rows: list[dict]) -> None:
         row = _at(rows, mode, a, b)
         return {k: row[k] for k in ("accuracy", "low", "high", "paper")} | {"why": row[COLUMNS[-1]]}
 
-    results.write_study(
+    study_file.write(
         study.workdir,
         study.c.name,
         legend(study),

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays
-from ferjax import budget, evaluate, files, protocols, results, train
+from ferjax import budget, evaluate, files, protocols, results, study_file, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
 from ferjax.studies import (
@@ -164,7 +164,7 @@ def write(study: Study, done) -> pathlib.Path:
     legend = f"{notes[0]} 95 % intervals over {scores.interval['units']} {scores.interval['over']}s."
     files.write(out / "table.md", f"# {study.c.name}\n\n{legend}\n\n{table(head, rows)}\n".encode())
     files.write(out / "table.csv", files.csv_bytes([head, *rows]))
-    results.write_study(
+    study_file.write(
         study.workdir,
         study.c.name,
         legend,

@@ -75,13 +75,7 @@ def finished(
         path = folder_of(workdir, cell) / "cell.json"
         if not path.exists():
             continue
-        said = files.read_json(path)
-        if said.get("schema") != SCHEMA or said.get("key") != cell.key:
-            differs = differing(said.get("about", {}), json.loads(json.dumps(cell.about, default=str)))
-            raise BadInput(
-                f"{path.parent} was made with other settings or data ({differs}); use a new --workdir, or "
-                "delete that folder to make it again"
-            )
+        said = _same_or_refuse(path, cell)
         gone = [
             name for name in said["found"].get("files", ()) if not (pathlib.Path(workdir) / name).exists()
         ]
@@ -90,6 +84,37 @@ def finished(
         else:
             done[cell.name] = said["found"]
     return done
+
+
+def _same_or_refuse(path: pathlib.Path, cell: Cell) -> dict:
+    """What a cell's file says; BadInput where it is of other settings or data than this cell."""
+    said = files.read_json(path)
+    if said.get("schema") != SCHEMA or said.get("key") != cell.key:
+        differs = differing(said.get("about", {}), _plain(cell.about))
+        raise BadInput(
+            f"{path.parent} was begun with other settings or data ({differs}); use a new --workdir, or "
+            "delete that folder to make it again"
+        )
+    return said
+
+
+def _plain(about: Mapping) -> dict:
+    """`about` as it reads in a file."""
+    return json.loads(json.dumps(about, default=str))
+
+
+def _begin(workdir, cell: Cell) -> None:
+    """Marks a cell as begun, so that what it leaves when stopped is gone on with by the same cell alone.
+
+    Raises:
+      BadInput: it was begun with other settings or data.
+    """
+    path = folder_of(workdir, cell) / "begun.json"
+    if path.exists():
+        _same_or_refuse(path, cell)
+    else:
+        said = {"schema": SCHEMA, "key": cell.key, "about": _plain(cell.about)}
+        files.write(path, files.json_bytes(files.plain(said)))
 
 
 def kept(workdir) -> dict[str, dict]:
@@ -125,7 +150,7 @@ def run_cells(workdir, cells: Sequence[Cell], say: Callable[[str], None]) -> tup
     """
     done = finished(workdir, cells)
     waited = False
-    while len(done) < len(cells):
+    while len(done) < len({cell.name for cell in cells}):
         left = [c for c in cells if c.name not in done]
         ready = [c for c in left if all(name in done for name in c.needs)]
         for cell in ready:
@@ -139,6 +164,7 @@ def run_cells(workdir, cells: Sequence[Cell], say: Callable[[str], None]) -> tup
                         f"cell {len(done) + 1} of {len(cells)}: {cell.name} (about {span(cell.seconds)}; all "
                         f"that is left about {span(seconds)})"
                     )
+                    _begin(workdir, cell)
                     begun = time.monotonic()
                     found, status = cell.run(folder_of(workdir, cell))
                     if status:
@@ -165,7 +191,7 @@ def _keep(workdir, cell: Cell, found: dict | None, seconds: float) -> None:
         "git_revision": results.git_revision(),
         "seconds": round(seconds, 1),
         "found": found or {},
-        "about": json.loads(json.dumps(cell.about, default=str)),
+        "about": _plain(cell.about),
     }
     files.write(folder_of(workdir, cell) / "cell.json", files.json_bytes(files.plain(said)))
 

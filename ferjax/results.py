@@ -23,7 +23,7 @@ import numpy as np
 from data_pipelines import BadInput
 from ferjax import files
 
-SCHEMA, RUN_SCHEMA, STUDY_SCHEMA = "ferjax/result/1", "ferjax/run/1", "ferjax/study/1"
+SCHEMA, RUN_SCHEMA = "ferjax/result/1", "ferjax/run/1"
 PACKAGES = ("ferjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections",
             "tensorflow", "tensorflow-cpu", "tensorflow-datasets")  # fmt: skip
 
@@ -346,45 +346,6 @@ def describe_run(workdir, config, splits: Mapping[str, str], devices: str, **mor
         run = {"schema": RUN_SCHEMA, **start, "split_hashes": dict(splits), "resumed": []}
     files.write(workdir / "config.json", files.json_bytes(_config(config)))
     files.write(path, files.json_bytes(files.plain(run)))
-
-
-def write_study(
-    workdir,
-    name: str,
-    legend: str,
-    tables: Sequence[Mapping],
-    *,
-    matrices: Sequence[Mapping] = (),
-    charts: Sequence[Mapping] = (),
-    remarks: Sequence[str] = (),
-    gaps: Sequence[str] = (),
-    cells: Mapping[str, Mapping],
-    clips: Sequence[str] = (),
-) -> None:
-    """Writes W/study.json, what the report's page of a study is made of; see `report.study_page`.
-
-    Args:
-      workdir: W.
-      name: of the study.
-      legend: how to read its figures.
-      tables: {"title", "head", "rows"} each, all text.
-      matrices: {"title", "corner", "rows", "columns", "cells"} each.
-      charts: {"title", "series", "rows": [(name, [(value, low, high), ...])]} each, from 0 to 1.
-      remarks: sentences on the sets.
-      gaps: what was left out, and why.
-      cells: name -> {"seconds", "created"}.
-      clips: .npz files below the workdir whose clips are shown; see `report.strips`.
-    """
-    said = {"schema": STUDY_SCHEMA, "name": name, "created": now(), "git_revision": git_revision()}
-    said |= {"versions": versions(), "legend": legend, "remarks": list(remarks), "gaps": list(gaps)}
-    said |= {
-        "matrices": list(matrices),
-        "charts": list(charts),
-        "tables": list(tables),
-        "cells": dict(cells),
-        "clips": list(clips),
-    }
-    files.write(pathlib.Path(workdir) / "study.json", files.json_bytes(files.plain(said)))
 
 
 def read_workdir(workdir, strict: bool = True) -> dict:

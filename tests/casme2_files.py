@@ -5,6 +5,10 @@ import struct
 import numpy as np
 from manifest_files import crop, save
 
+from data_pipelines import casme2
+from data_pipelines.casme2 import layout
+from data_pipelines.split import Split
+
 HEADER = (
     "Subject", "Filename", None, "OnsetFrame", "ApexFrame", "OffsetFrame", None, "Action Units",
     "Estimated Emotion",
@@ -116,3 +120,39 @@ def xls(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(out + record(0x000A, b""))
     return path
+
+
+SIZE = 20
+
+
+def options(folder, **changes):
+    return {**casme2.OPTIONS, "dir": str(folder), "image_size": SIZE, **changes}
+
+
+def data(folder, cache, **changes):
+    opts = {"crop": "none", **changes}
+    return {
+        "name": "casme2",
+        "dir": str(folder),
+        "image_size": SIZE,
+        "cache_dir": str(cache),
+        "options": opts,
+    }
+
+
+def told(folder, **changes):
+    scan = layout.scan(options(folder, **changes))
+    return {(t.rule, t.clip): t.words for t in scan.told}
+
+
+ALWAYS = {("one_clip", "sub02"): "", ("one_clip", "sub03"): "", ("one_clip", "sub17"): ""}
+NORMAL = {
+    **ALWAYS,
+    ("no_apex", "sub03/EP12_01f"): "",
+    ("uncertain_au", "sub17/EP04_02"): "15? present",
+}
+
+
+def split_of(o):
+    made = casme2.arrays(o)["frames"]
+    return Split("casme2/frames", **made, classes=casme2.classes(o), au_names=casme2.au_names(o))

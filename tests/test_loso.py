@@ -109,34 +109,14 @@ def test_a_signal_stops_it_between_chunks_and_it_goes_on(fitted, tmp_path, monke
 
 def test_what_is_planted_in_the_held_out_clips_reaches_no_weight(fitted):
     """A marker that would wreck any network that saw it: the fold's own weights do not change by a bit."""
-    task = make_task()
+    task, devices = make_task(), Devices("pmap", None, 1)
     for fold in range(4):
+        # this fold alone, since the clips are others' training clips
+        alone = {name: getattr(task, name)[[fold]] for name in ("network", "train", "watch", "choose")}
+        plain, _ = loso.fit(task._replace(**alone), RECIPE, [0], devices)
         x = np.array(task.features)
-        held = task.watch[fold]
-        x[0, held] = np.nan
-        marked, _ = loso.fit(  # this fold alone, since the clips are others' training clips
-            task._replace(
-                features=x,
-                network=task.network[[fold]],
-                train=task.train[[fold]],
-                watch=task.watch[[fold]],
-                choose=task.choose[[fold]],
-            ),
-            RECIPE,
-            [0],
-            Devices("pmap", None, 1),
-        )
-        plain, _ = loso.fit(
-            task._replace(
-                network=task.network[[fold]],
-                train=task.train[[fold]],
-                watch=task.watch[[fold]],
-                choose=task.choose[[fold]],
-            ),
-            RECIPE,
-            [0],
-            Devices("pmap", None, 1),
-        )
+        x[0, task.watch[fold]] = np.nan
+        marked, _ = loso.fit(task._replace(features=x, **alone), RECIPE, [0], devices)
         np.testing.assert_array_equal(flat(marked), flat(plain))
         assert np.isnan(marked.probability).all() and np.isfinite(plain.probability).all()
 

@@ -87,11 +87,11 @@ def test_heads_without_time_see_the_frame_they_name():
     apex = jnp.array([1, 2])
     seen = {"mean": [(0, 0), (0, 2), (1, 3)], "apex": [(0, 1), (1, 2)], "last": [(0, 2), (1, 3)]}
     for kind, touched in seen.items():
-        apply, init = micro_lstm.build(kind, K, 32, 0.0, 0.0, 0.0)
-        params = init(jax.random.key(0), D)
-        grad = jax.grad(lambda x, f=apply, p=params: jnp.square(f(p, x, mask, apex)[0]).sum())(x)
+        model = micro_lstm.build(kind, K, 32, 0.0, 0.0, 0.0)
+        params = model.init(jax.random.key(0), x, mask, None, apex)
+        grad = jax.grad(lambda x, m=model, p=params: jnp.square(m.apply(p, x, mask, None, apex)[0]).sum())(x)
         live = np.argwhere(np.abs(np.asarray(grad)).sum(-1) > 0).tolist()
         assert all(list(t) in live for t in touched) and [0, 3] not in live
         assert kind == "mean" or live == [list(t) for t in touched]
-    with pytest.raises(BadInput, match=r"head\.kinds names 'gru'"):
+    with pytest.raises(BadInput, match="config key kinds names 'gru'"):
         micro_lstm.build("gru", K, H, 0, 0, 0)

@@ -14,7 +14,7 @@ from clip_sets import make_clips
 from data_pipelines import BadInput, arrays, clips, exported, leaks, motion
 from ferjax import config as config_lib
 from ferjax import learned, protocols, report, reproduce, results
-from ferjax.micro import loso, spotted, tables
+from ferjax.micro import loso, settings, spotted, tables
 from ferjax.micro import study as micro
 
 PEOPLE = tuple(f"s{i}" for i in range(3) for _ in range(4))
@@ -25,7 +25,7 @@ def tiny_clips(**changes):
 
 
 def tiny_study(**changes):
-    c = micro.default()
+    c = settings.default()
     c.name, c.seeds, c.bootstrap, c.inner = "tiny", 2, 50, 1
     c.clip.length, c.clip.gain = 6, 2.0
     c.frames = config_lib.default()
@@ -35,7 +35,7 @@ def tiny_study(**changes):
     c.head.update({"hidden": 4, "epochs": 4, "batch": 8, "chunk": 2, "rate": 3e-2})
     c.lbp_top.blocks = (2, 2, 1)
     c.kinds = "lstm,mean"
-    micro.add_set(c, "one", config_lib.default(), "TINY")
+    settings.add_set(c, "one", config_lib.default(), "TINY")
     for key, value in changes.items():
         at = c
         *groups, leaf = key.split("__")
@@ -90,7 +90,7 @@ def test_every_method_is_in_the_table_with_the_leak_beside_it(done):
 
 def test_results_say_what_chose_the_epoch(done):
     r = results.read_result(done[0] / "results/difference_lstm.json")
-    assert r["selected_on"] == micro.RULES["fixed"] and r["interval"]["over"] == "subject"
+    assert r["selected_on"] == settings.RULES["fixed"] and r["interval"]["over"] == "subject"
     leak = results.read_result(done[0] / "results/difference_lstm_field_style.json")
     assert "THE SUBJECT HELD OUT" in leak["selected_on"]
     assert r["metrics"]["accuracy"]["n"] == 24  # 12 clips, 2 seeds
@@ -146,7 +146,7 @@ def test_a_finished_study_only_writes_its_tables_again(done):
 
 def test_another_head_or_another_clip_is_refused_in_the_same_workdir(done, made):
     with pytest.raises(
-        BadInput, match=r"heads/difference/lstm was made with other settings or data \(recipe\.hidden"
+        BadInput, match=r"heads/difference/lstm was begun with other settings or data \(recipe\.hidden"
     ):
         reproduce.reproduce(
             tiny_study(inputs="difference", end_to_end__epochs=1, head__hidden=8), str(done[0]), print
@@ -182,8 +182,9 @@ def test_killed_in_the_heads_it_goes_on_to_the_same_table(done, tmp_path, monkey
 
 def test_key_frames_of_differences_leave_the_onset_out():
     made = tiny_clips()
-    grey = micro.key_inputs(made, "grey", tiny_study().clip)
-    difference = micro.key_inputs(made, "difference", tiny_study().clip)
+    grey, difference = (
+        motion.key_inputs(made, clips.key_frames(made), k, 2.0) for k in ("grey", "difference")
+    )
     assert len(grey) == 3 * 12 and len(difference) == 2 * 12
     assert not (difference.image == motion.ZERO).all((1, 2, 3)).any()
 
@@ -286,13 +287,13 @@ def test_one_network_for_all_folds_is_labelled_as_the_leak_it_is(tmp_path):
 
 def test_several_sets_are_one_and_a_missing_one_leaves_a_gap(tmp_path, monkeypatch):
     c = tiny_study()
-    micro.add_set(c, "two", config_lib.default(), "TWO")
+    settings.add_set(c, "two", config_lib.default(), "TWO")
     gone = config_lib.default()
     with gone.unlocked():
         gone.data.name = "casme2"
-    micro.add_set(c, "casme2", gone, "CASME II")
+    settings.add_set(c, "casme2", gone, "CASME II")
     s = micro.Study(c, tmp_path)
-    assert len(s.clips) == 24 and s.subjects[0] == "one-s0" and s.title == "TINY + TWO"
+    assert len(s.clips) == 24 and s.subjects[0] == "one-s0"
     assert list(s.gaps) == ["casme2"] and "--dir casme2=FOLDER" in s.gaps["casme2"]
 
 
@@ -315,19 +316,6 @@ def test_an_unknown_key_names_the_nearest_one_of_the_study():
     c = tiny_study()
     with pytest.raises(BadInput, match=r"unknown config key head.hiden; did you mean head.hidden\?"):
         config_lib.apply_overrides(c, ["head.hiden=3"])
-
-
-def test_a_frame_cell_begun_with_other_clips_is_begun_again(tmp_path):
-    """Its key is beside what it left: a clip moved to another person since must not stay where it trained."""
-    (tmp_path / "data").mkdir()
-    (tmp_path / "run").mkdir()
-    micro._fresh(tmp_path, "one")
-    assert not (tmp_path / "data").exists() and not (tmp_path / "run").exists()
-    (tmp_path / "data").mkdir()
-    micro._fresh(tmp_path, "one")
-    assert (tmp_path / "data").exists()
-    micro._fresh(tmp_path, "two")
-    assert not (tmp_path / "data").exists()
 
 
 def test_a_network_from_elsewhere_that_knows_a_person_is_refused(tmp_path, monkeypatch):

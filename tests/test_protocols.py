@@ -55,8 +55,26 @@ def test_a_stopped_cell_is_run_again_and_the_others_are_not(tmp_path):
 def test_other_settings_are_refused_naming_what_differs(tmp_path):
     log = tmp_path / "log"
     protocols.run_cells(tmp_path, [cell("a", log, about={"config": {"seed": 0, "rate": 0.1}})], print)
-    with pytest.raises(BadInput, match=r"cells/a was made with other .*config.rate: there '0.1', now '0.2'"):
+    with pytest.raises(BadInput, match=r"cells/a was begun with other .*config.rate: there '0.1', now '0.2'"):
         protocols.run_cells(tmp_path, [cell("a", log, about={"config": {"seed": 0, "rate": 0.2}})], print)
+    assert ran(log) == ["a"]
+
+
+def test_what_a_stopped_cell_left_is_gone_on_with_by_the_same_settings_alone(tmp_path):
+    """Else a clip that moved to another person since would stay where a network half trained on it."""
+    log = tmp_path / "log"
+    protocols.run_cells(tmp_path, [cell("a", log, about={"data": "x"}, status=143)], print)
+    with pytest.raises(
+        BadInput, match=r"cells/a was begun with other settings or data .data: there 'x', now 'y'"
+    ):
+        protocols.run_cells(tmp_path, [cell("a", log, about={"data": "y"})], print)
+    assert protocols.run_cells(tmp_path, [cell("a", log, about={"data": "x"})], print)[1] == 0
+    assert ran(log) == ["a", "a"]
+
+
+def test_a_name_given_twice_is_one_cell(tmp_path):
+    log = tmp_path / "log"
+    assert protocols.run_cells(tmp_path, [cell("a", log), cell("a", log)], print)[1] == 0
     assert ran(log) == ["a"]
 
 
@@ -106,7 +124,7 @@ def test_a_cell_file_of_another_kind_is_refused(tmp_path):
     log = tmp_path / "log"
     (tmp_path / "cells/a").mkdir(parents=True)
     (tmp_path / "cells/a/cell.json").write_text(json.dumps({"schema": "other"}))
-    with pytest.raises(BadInput, match="was made with other settings"):
+    with pytest.raises(BadInput, match="was begun with other settings"):
         protocols.run_cells(tmp_path, [cell("a", log)], print)
 
 

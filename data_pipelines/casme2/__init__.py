@@ -4,18 +4,11 @@ No TensorFlow here. The names below are what `data_pipelines.arrays` and `data_p
 set's folder; docs/data.md describes them.
 """
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-
 from data_pipelines import coding as coding_sheet
 from data_pipelines import manifest, micro, recordings, rules
 from data_pipelines.casme2 import layout, sheet
 from data_pipelines.casme2.layout import FPS
 from data_pipelines.casme2.sheet import CLASSES
-from data_pipelines.coding import Coding
-from data_pipelines.manifest.table import Table
-from data_pipelines.split import Split
 
 __all__ = [
     "BUILT_ON", "CLASSES", "FPS", "OPTIONS", "arrays", "au_names", "check", "checked", "classes", "coding",
@@ -33,89 +26,20 @@ OPTIONS = {
 }
 
 
-def checked(options: Mapping) -> dict:
-    """OPTIONS with the given ones filled in; BadInput where a value makes no sense."""
-    return micro.checked(options, OPTIONS, {"tree": ("auto", *layout.TREES)})
-
-
-def _scan(options: Mapping) -> rules.Scan:
-    return layout.scan(checked(options))
-
-
-def classes(options: Mapping) -> tuple[str, ...]:
-    """Those of CLASSES that occur."""
-    return _scan(options).table.classes
-
-
-def au_names(options: Mapping) -> tuple[str, ...]:
-    """The action units that occur in the sheet, by number."""
-    return _scan(options).table.au_names
-
-
-def files(options: Mapping) -> list:
-    """What is read: the sheet and the frames."""
-    return micro.files(_scan(options))
-
-
-def listing(options: Mapping) -> Table:
-    """The set as a manifest's table, for `ferjax data manifest casme2`."""
-    return _scan(options).table
-
-
-def crop(options: Mapping) -> str:
-    """How frames are cut: `crop`, or what its auto comes to."""
-    o = checked(options)
-    return micro.cut(layout.scan(o), o)["crop"]
-
-
-def coding(options: Mapping) -> tuple[Coding, ...]:
-    """What is coded of each clip that is read: onset, apex and offset after the rules, units with sides."""
-    return _scan(options).codings
-
-
-def phases(options: Mapping) -> dict[str, tuple[int, int, int]]:
-    """Clip -> frame numbers of its onset, apex (-1 unknown) and offset."""
-    return _scan(options).table.phases
-
-
-def arrays(options: Mapping) -> dict[str, dict]:
-    """Reads the set; see `micro.arrays`.
-
-    Returns:
-      {"frames": image uint8 [n, size, size, 1], label int32 [n] (index into `classes(options)`; the clip's
-      emotion), aus int8 [n, u] (-1 but at the apex), subject str [n] ("casme2-sub01"), id str [n]
-      ("sub01/EP02_01f/000046")}.
-
-    Raises:
-      BadInput: an option that makes no sense, or files that cannot be read.
-    """
-    o = checked(options)
-    return micro.arrays(layout.scan(o), o)
-
-
-def sequences(ids: Sequence[str] | np.ndarray) -> np.ndarray:
-    """The clip of each frame, str [n]."""
-    return manifest.sequences(ids)
-
-
-def parts(options: Mapping, splits: Mapping[str, Split]) -> tuple:
-    """Single frames for `ferjax train`: onset, apex, offset, and neutral ends; see `micro.parts`."""
-    return micro.parts("casme2", _scan(options), splits)
-
-
-def findings(options: Mapping, splits: Mapping[str, Split]) -> list[str]:
-    """What a user should know about the copy read, a line each."""
-    o = checked(options)
-    return micro.findings("casme2", layout.scan(o), splits, o, sheet.PUBLISHED)
-
-
-def check(folder: str) -> list[tuple[str, int, int | None]]:
-    """Compares a user's copy with what was published: (what, found, published) rows."""
-    o = checked({"dir": folder})
-    return micro.counts(layout.scan(o), o, sheet.PUBLISHED)
-
-
-def gaps(folder: str) -> list[str]:
-    """Every rule that applied to a user's copy, with the clips, a line each."""
-    o = checked({"dir": folder})
-    return micro.gaps("casme2", layout.scan(o), o)
+_set = micro.ClipSet(
+    "casme2", layout.scan, OPTIONS, {"tree": ("auto", *layout.TREES)}, lambda _: sheet.PUBLISHED
+)
+au_names = _set.au_names
+arrays = _set.arrays
+check = _set.check
+checked = _set.checked
+classes = _set.classes
+coding = _set.coding
+crop = _set.crop
+files = _set.files
+findings = _set.findings
+gaps = _set.gaps
+listing = _set.listing
+parts = _set.parts
+phases = _set.phases
+sequences = manifest.sequences

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from data_pipelines import BadInput
+from data_pipelines import filled
 from data_pipelines.facsynth.expressions import CLASSES
 from data_pipelines.facsynth.generate import check_options, generate
 from data_pipelines.facsynth.muscles import AU_NAMES
@@ -33,11 +33,7 @@ def checked(options: Mapping | None) -> dict:
     Raises:
       BadInput: an unknown option, or a value that makes no sense.
     """
-    options = dict(options or {})
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise BadInput(f"facsynth has no option {unknown[0]!r}; it has {', '.join(OPTIONS)}")
-    options = {**OPTIONS, **options}
+    options = filled("facsynth", options, OPTIONS)
     check_options(**options)
     return options
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data_pipelines import BadInput, clips, divide, facsynth, labels
+from data_pipelines import BadInput, clips, divide, facsynth, filled, labels
 from data_pipelines.facsynth.expressions import au_codes
 from data_pipelines.facsynth.muscles import AU_NAMES
 from data_pipelines.facsynth_clips import generate, script
@@ -42,11 +42,7 @@ def checked(options: Mapping | None) -> dict:
     Raises:
       BadInput: an unknown option, or a value that makes no sense.
     """
-    options = dict(options or {})
-    unknown = sorted(set(options) - set(OPTIONS))
-    if unknown:
-        raise BadInput(f"facsynth_clips has no option {unknown[0]!r}; it has {', '.join(OPTIONS)}")
-    options = {**OPTIONS, **options}
+    options = filled("facsynth_clips", options, OPTIONS)
     for bounds, kind, words in (
         (_WHOLE, int | np.integer, "a whole number"),
         (_REAL, int | float | np.integer | np.floating, "a number"),

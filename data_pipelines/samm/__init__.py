@@ -4,17 +4,10 @@ No TensorFlow here. The names below are what `data_pipelines.arrays` and `data_p
 set's folder; docs/data.md describes them.
 """
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
-
 from data_pipelines import coding as coding_sheet
 from data_pipelines import manifest, micro, recordings, rules
-from data_pipelines.coding import Coding
-from data_pipelines.manifest.table import Table
 from data_pipelines.samm import layout
 from data_pipelines.samm.layout import CLASSES, FPS
-from data_pipelines.split import Split
 
 __all__ = [
     "BUILT_ON", "CLASSES", "FPS", "OPTIONS", "arrays", "au_names", "check", "checked", "classes", "coding",
@@ -32,89 +25,18 @@ OPTIONS = {
 }
 
 
-def checked(options: Mapping) -> dict:
-    """OPTIONS with the given ones filled in; BadInput where a value makes no sense."""
-    return micro.checked(options, OPTIONS, {"tree": micro.TREES})
-
-
-def _scan(options: Mapping) -> rules.Scan:
-    return layout.scan(checked(options))
-
-
-def classes(options: Mapping) -> tuple[str, ...]:
-    """Those of CLASSES that occur."""
-    return _scan(options).table.classes
-
-
-def au_names(options: Mapping) -> tuple[str, ...]:
-    """The action units that occur in the sheet, by number."""
-    return _scan(options).table.au_names
-
-
-def files(options: Mapping) -> list:
-    """What is read: the sheet and the frames."""
-    return micro.files(_scan(options))
-
-
-def listing(options: Mapping) -> Table:
-    """The set as a manifest's table, for `ferjax data manifest samm`."""
-    return _scan(options).table
-
-
-def crop(options: Mapping) -> str:
-    """How frames are cut: `crop`, or what its auto comes to."""
-    o = checked(options)
-    return micro.cut(layout.scan(o), o)["crop"]
-
-
-def coding(options: Mapping) -> tuple[Coding, ...]:
-    """What is coded of each clip that is read: onset, apex and offset after the rules, units with sides."""
-    return _scan(options).codings
-
-
-def phases(options: Mapping) -> dict[str, tuple[int, int, int]]:
-    """Clip -> frame numbers of its onset, apex (-1 unknown) and offset."""
-    return _scan(options).table.phases
-
-
-def arrays(options: Mapping) -> dict[str, dict]:
-    """Reads the set; see `micro.arrays`.
-
-    Returns:
-      {"frames": image uint8 [n, size, size, 1], label int32 [n] (index into `classes(options)`; the clip's
-      emotion), aus int8 [n, u] (-1 but at the apex), subject str [n] ("samm-006"), id str [n]
-      ("006/006_1_2/005562")}.
-
-    Raises:
-      BadInput: an option that makes no sense, or files that cannot be read.
-    """
-    o = checked(options)
-    return micro.arrays(layout.scan(o), o)
-
-
-def sequences(ids: Sequence[str] | np.ndarray) -> np.ndarray:
-    """The clip of each frame, str [n]."""
-    return manifest.sequences(ids)
-
-
-def parts(options: Mapping, splits: Mapping[str, Split]) -> tuple:
-    """Single frames for `ferjax train`: onset, apex, offset, and neutral ends; see `micro.parts`."""
-    return micro.parts("samm", _scan(options), splits)
-
-
-def findings(options: Mapping, splits: Mapping[str, Split]) -> list[str]:
-    """What a user should know about the copy read, a line each."""
-    o = checked(options)
-    return micro.findings("samm", layout.scan(o), splits, o, layout.PUBLISHED)
-
-
-def check(folder: str) -> list[tuple[str, int, int | None]]:
-    """Compares a user's copy with what was published: (what, found, published) rows."""
-    o = checked({"dir": folder})
-    return micro.counts(layout.scan(o), o, layout.PUBLISHED)
-
-
-def gaps(folder: str) -> list[str]:
-    """Every rule that applied to a user's copy, with the clips, a line each."""
-    o = checked({"dir": folder})
-    return micro.gaps("samm", layout.scan(o), o)
+_set = micro.ClipSet("samm", layout.scan, OPTIONS, {"tree": micro.TREES}, lambda _: layout.PUBLISHED)
+au_names = _set.au_names
+arrays = _set.arrays
+check = _set.check
+checked = _set.checked
+classes = _set.classes
+coding = _set.coding
+crop = _set.crop
+files = _set.files
+findings = _set.findings
+gaps = _set.gaps
+listing = _set.listing
+parts = _set.parts
+phases = _set.phases
+sequences = manifest.sequences

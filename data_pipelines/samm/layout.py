@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_pipelines import BadInput, coding, disk, labels, no_folder, recordings, rules
+from data_pipelines import BadInput, coding, disk, labels, recordings, rules
 from data_pipelines.recordings import DEPTH, PICTURES, Found
 from data_pipelines.rules import Scan
 
@@ -58,10 +58,7 @@ def scan(options: Mapping) -> Scan:
     Raises:
       BadInput: no such folder, tree or sheet, or a sheet that cannot be read.
     """
-    top = Path(options["dir"]).expanduser()
-    if not options["dir"] or not top.is_dir():
-        raise no_folder(options["dir"], WANTED)
-    trees, sheets = recordings.trees(top, _holds)
+    top, trees, sheets = recordings.trees(options["dir"], WANTED, _holds)
     if not trees:
         raise BadInput(f"{top}: no SAMM here or up to {DEPTH} folders below; expected {WANTED}")
     tree, cropped = recordings.one_tree(trees, top, options["tree"])

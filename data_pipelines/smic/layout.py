@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from data_pipelines import BadInput, disk, labels, no_folder, recordings, rules
+from data_pipelines import BadInput, disk, labels, recordings, rules
 from data_pipelines.coding import Coding
 from data_pipelines.recordings import DEPTH, PICTURES
 from data_pipelines.rules import Scan, Told
@@ -42,11 +42,8 @@ def scan(options: Mapping) -> Scan:
     Raises:
       BadInput: no such folder or tree, or a folder named by no class.
     """
-    top = Path(options["dir"]).expanduser()
-    if not options["dir"] or not top.is_dir():
-        raise no_folder(options["dir"], WANTED)
     camera = options["camera"]
-    trees, _ = recordings.trees(top, _holds)
+    top, trees, _ = recordings.trees(options["dir"], WANTED, _holds)
     mine = [tree for tree in trees if _camera(tree, top) in (camera, "")]
     if not mine:
         there = sorted({_camera(tree, top) for tree in trees})

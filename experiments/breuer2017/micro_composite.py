@@ -9,14 +9,14 @@ Predictions of all folds are pooled before UF1 and UAR are taken.
 """
 
 from ferjax import config
-from ferjax.micro import study
+from ferjax.micro import settings
 
 TITLES = {"casme2": "CASME II", "smic": "SMIC-HS", "samm": "SAMM"}
 
 
 def get_config():
     """The study."""
-    c = study.default()
+    c = settings.default()
     c.name = "Composite of CASME II, SMIC and SAMM, leave one subject out"
     c.inputs = "difference"
     c.clip.near, c.clip.step = 2, 3
@@ -26,5 +26,5 @@ def get_config():
             source.data.name = name
             source.data.map = "composite_3"
             source.data.options.crop = "detect"
-        study.add_set(c, name, source, title)
+        settings.add_set(c, name, source, title)
     return c

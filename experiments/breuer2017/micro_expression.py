@@ -19,12 +19,12 @@ See docs/micro_expression.md for what was measured, and how long it takes.
 """
 
 from ferjax import config
-from ferjax.micro import study
+from ferjax.micro import settings
 
 
 def get_config():
     """The study."""
-    c = study.default()
+    c = settings.default()
     c.name = "Breuer & Kimmel 2017: micro-expressions, leave one subject out"
     c.inputs = "grey,difference"
     c.clip.near, c.clip.step = (
@@ -36,5 +36,5 @@ def get_config():
         source.data.name = "casme2"
         source.data.map = "casme2_5"
         source.data.options.crop = "detect"
-    study.add_set(c, "casme2", source, "CASME II")
+    settings.add_set(c, "casme2", source, "CASME II")
     return c

@@ -6,12 +6,12 @@ The recordings are neutral before and after, so spotting is scored too. See docs
 """
 
 from ferjax import config
-from ferjax.micro import study
+from ferjax.micro import settings
 
 
 def get_config():
     """The study."""
-    c = study.default()
+    c = settings.default()
     c.name = "Micro-expressions of built-in faces, leave one subject out"
     c.inputs = "difference"
     c.seeds = 3
@@ -21,5 +21,5 @@ def get_config():
         source.data.name = "facsynth_clips"
         source.data.options.n_subjects, source.data.options.clips_per_subject = 10, 12
         source.data.options.lead = 40  # neutral frames before and after, 0.2 s, and up to three times that
-    study.add_set(c, "facsynth_clips", source, "built-in clips")
+    settings.add_set(c, "facsynth_clips", source, "built-in clips")
     return c

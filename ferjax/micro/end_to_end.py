@@ -18,8 +18,7 @@ from data_pipelines import BadInput, motion
 from ferjax import files, run
 from ferjax.augment import normalise
 from ferjax.micro import loso
-from ferjax.models import micro_lstm
-from ferjax.protocols import Cell, folder_of
+from ferjax.protocols import Cell
 
 Array = jax.Array
 
@@ -54,15 +53,10 @@ def _fit(study, kind: str, f: int, seed: int, folder: pathlib.Path) -> tuple[dic
     """Trains on the fold's clips; keeps the probabilities of those held out after every epoch."""
     o, recipe = study.c.end_to_end, study.recipe["lstm"]
     task = study.task(kind)
-    fold = study.subjects[f] if study.c.network == "fold" else study.c.network
-    network, _ = study.network(fold, kind)
-    with np.load(folder_of(study.workdir, f"heads/{kind}/lstm") / "heads.npz") as file:
-        at = f * study.c.seeds + seed
-        head = {name[7:]: file[name][at] for name in file.files if name.startswith("params/")}
+    who = study.subjects[f]
+    network, head = study.network(study.fold_of(who), kind), study.head(kind, "lstm", who, seed)
     mean, by = (jnp.asarray(a, jnp.float32) for a in task.scale(f))
-    model = micro_lstm.MicroLstm(
-        task.classes, recipe.hidden, recipe.dropout, recipe.recurrent_dropout, recipe.dropout_out
-    )
+    model = loso.model(recipe, task.classes)
     params = {"frames": network.params, "head": jax.tree.map(jnp.asarray, head)}
     weight = loso.class_weights(task.label[task.train[f]], task.classes, recipe.balanced)
 
@@ -107,8 +101,7 @@ def _fit(study, kind: str, f: int, seed: int, folder: pathlib.Path) -> tuple[dic
                 params, opt, value = step(params, opt, *given)
                 if not np.isfinite(value):
                     raise BadInput(
-                        f"end to end, {study.subjects[f]} held out: the loss is no number; lower "
-                        "end_to_end.rate"
+                        f"end to end, {who} held out: the loss is no number; lower end_to_end.rate"
                     )
                 bar.update(1)
                 if signals.caught:

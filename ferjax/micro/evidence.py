@@ -15,8 +15,7 @@ from data_pipelines import clips, motion
 from ferjax import files
 from ferjax.augment import normalise
 from ferjax.micro import loso
-from ferjax.models import micro_lstm
-from ferjax.protocols import Cell, folder_of
+from ferjax.protocols import Cell
 
 SHOWN = 3  # clips of each class
 STRIP = 9  # frames of a film strip
@@ -56,9 +55,7 @@ def of_clip(
       to it);
       pixels float32 [t, h, w]: size of that logit's gradient in each pixel, over channels).
     """
-    model = micro_lstm.MicroLstm(
-        k, recipe.hidden, recipe.dropout, recipe.recurrent_dropout, recipe.dropout_out
-    )
+    model = loso.model(recipe, k)
     mean, by = (jnp.asarray(a, jnp.float32) for a in scale)
 
     @jax.jit
@@ -90,16 +87,13 @@ def cell(study, kind: str, need: tuple[str, ...]) -> Cell:
     def run(folder: pathlib.Path) -> tuple[dict | None, int]:
         rows = chosen(study.clips)
         task, recipe = study.task(kind), study.recipe["lstm"]
-        with np.load(folder_of(study.workdir, heads) / "heads.npz") as file:
-            every = {name[7:]: file[name] for name in file.files if name.startswith("params/")}
         out = {"probability": [], "weight": [], "pixels": [], "frames": [], "step": []}
         for i in rows:
-            f = study.subjects.index(study.clips.subject[i])
-            params = {name: a[f * study.c.seeds] for name, a in every.items()}
-            fold = study.subjects[f] if study.c.network == "fold" else study.c.network
-            network, _ = study.network(fold, kind)
+            who = str(study.clips.subject[i])
+            params = study.head(kind, "lstm", who, 0)
+            network = study.network(study.fold_of(who), kind)
             x = motion.clip_inputs(study.clips.take([i]), study.place[[i]], kind, study.c.clip.gain)[0]
-            scale = task.scale(f)
+            scale = task.scale(study.subjects.index(who))
             p, w, pixels = of_clip(
                 network, params, recipe, task.classes, study.c.layer, x, study.mask[i], scale
             )

@@ -290,7 +290,8 @@ def _tx(recipe: Recipe, per_epoch: int) -> optax.GradientTransformation:
     return optax.chain(*clip, optax.adamw(rate, weight_decay=recipe.decay))
 
 
-def _head(recipe: Recipe, k: int):
+def model(recipe: Recipe, k: int):
+    """The head's network, k outputs."""
     return micro_lstm.build(
         recipe.kind, k, recipe.hidden, recipe.dropout, recipe.recurrent_dropout, recipe.dropout_out
     )
@@ -302,7 +303,7 @@ def _key(seed: Array, fold: Array) -> Array:
 
 def _chunk(given: dict, resident: dict, *, recipe: Recipe, k: int, per_epoch: int, rows: int) -> dict:
     """Some epochs of this device's heads: vmap of scans, over epochs and steps."""
-    apply, _ = _head(recipe, k)
+    head_model = model(recipe, k)
     tx = _tx(recipe, per_epoch)
 
     def loss(params, at, fold, key):
@@ -310,7 +311,9 @@ def _chunk(given: dict, resident: dict, *, recipe: Recipe, k: int, per_epoch: in
         row = jnp.where(there, at, resident["own"][fold])  # no other subject's, not even with weight 0
         keys = jax.vmap(lambda r: jax.random.fold_in(key, r))(row)
         x = resident["x"][fold, row]
-        logits, _ = apply(params, x, resident["mask"][row], resident["apex"][row], keys)
+        logits, _ = head_model.apply(
+            {"params": params}, x, resident["mask"][row], keys, resident["apex"][row]
+        )
         label = resident["label"][row]
         weight = jnp.where(there, resident["weight"][fold, label], 0.0)
         each = optax.softmax_cross_entropy_with_integer_labels(logits, label)
@@ -334,7 +337,8 @@ def _chunk(given: dict, resident: dict, *, recipe: Recipe, k: int, per_epoch: in
             at = resident["rows"][fold][order]
             (params, opt, _, _), values = jax.lax.scan(step, (params, opt, at, e), jnp.arange(per_epoch))
             w = jnp.maximum(resident["watch"][fold], 0)
-            told, _ = apply(params, resident["x"][fold, w], resident["mask"][w], resident["apex"][w])
+            at_w = (resident["x"][fold, w], resident["mask"][w], None, resident["apex"][w])
+            told, _ = head_model.apply({"params": params}, *at_w)
             each = optax.softmax_cross_entropy_with_integer_labels(told, resident["label"][w])
             inner = jnp.where(resident["choose"][fold], each, 0).sum()
             better = (inner < best_loss) | ~resident["choose"][fold].any()
@@ -368,12 +372,12 @@ class _State(NamedTuple):
     @classmethod
     def begin(cls, plan: _Plan, batch: dict, task: Task, recipe: Recipe) -> "_State":
         """Before the first epoch: weights from the seed and the fold."""
-        _, init = _head(recipe, task.classes)
-        d = task.features.shape[-1]
+        empty = (jnp.zeros((1, 1, task.features.shape[-1])), jnp.ones((1, 1), bool), None, jnp.zeros(1, int))
         tx = _tx(recipe, plan.per_epoch)
 
         def make(seed, fold):
-            params = init(jax.random.fold_in(_key(seed, fold), 0), d)
+            key = jax.random.fold_in(_key(seed, fold), 0)
+            params = model(recipe, task.classes).init(key, *empty)["params"]
             return {"params": params, "opt": tx.init(params), "best": params}
 
         made = jax.jit(jax.vmap(make))(batch["seed"], batch["fold"])

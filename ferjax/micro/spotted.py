@@ -80,6 +80,6 @@ def _curve(study, of, i: int, name: str, kind: str) -> np.ndarray:
     frames = of.frames(i)
     if name == "pixels":
         return spotting.distance(frames, LEAD)
-    network, _ = study.network(of.subject[i], kind)
+    network = study.network(str(of.subject[i]), kind)
     x = motion.represent(frames, frames[0], kind, study.c.clip.gain)
     return spotting.distance(detectors.features(network, x, study.c.layer), LEAD)

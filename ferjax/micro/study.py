@@ -8,75 +8,27 @@ in the same folds.
 Axis letters: n clips, t time, f folds, s seeds, k classes, e epochs.
 """
 
-import dataclasses
 import functools
 import os
 import pathlib
-import shutil
 import time
 
 import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, clips, exported, leaks, motion
-from data_pipelines.split import Parts, Split
+from data_pipelines.split import Parts
 from ferjax import budget, detectors, evaluate, files, learned, results, train, transfer
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
-from ferjax.micro import baselines, end_to_end, evidence, loso, spotted
+from ferjax.micro import baselines, end_to_end, evidence, loso, settings, spotted
 from ferjax.micro.lbp_top import lbp_top
-from ferjax.models import fer_cnn, micro_lstm
+from ferjax.micro.settings import NETWORKS
+from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 from ferjax.protocols import Cell, folder_of
 from ferjax.studies import facts, kept, not_on_disk
-
-NETWORKS = {
-    "fold": "a frame network for each fold, which never saw the subject held out",
-    "shared": "ONE FRAME NETWORK FOR ALL FOLDS, WHICH SAW THE SUBJECTS HELD OUT",
-    "given": "one frame network from elsewhere, as it is",
-}
-RULES = {
-    "fixed": "a number of epochs fixed in advance",
-    "inner": "the epoch with the least loss on inner subjects, who neither train nor are held out",
-}
-
-
-def default() -> ConfigDict:
-    """A study without sets; an experiment adds them with `add_set`."""
-    c = ConfigDict()
-    c.study = "micro_expression"
-    c.name = "unnamed"
-    c.seeds = 5  # of the heads
-    c.bootstrap = 2000
-    c.inputs = "grey"  # grey (the paper), difference (to the onset frame) or flow; comma between
-    c.kinds = ",".join(micro_lstm.KINDS)
-    c.layer = "dense/relu"  # whose activations the heads stand on: the first dense layer
-    c.inner = 2  # subjects of each fold that choose the frame network's epoch (heads: see epoch_rule)
-    c.epoch_rule = "fixed"  # of the heads, or inner
-    c.network = (
-        "fold"  # or shared (seen by the subject held out, and labelled so), or given: frames.transfer.workdir
-    )
-    c.clip = ConfigDict(
-        {
-            "sampling": "resample",  # or interpolate, or pad
-            "length": 32,  # frames of a sequence
-            "stride": 1,  # of pad
-            "gain": 4.0,  # grey levels of a difference of one
-            "near": 0,  # frames on either side of the apex that train the frame network too
-            "step": 2,  # between them
-        }
-    )
-    c.frames = config_lib.recipe(64, 8, 5e-4)  # of the frame networks; data is the study's
-    c.head = ConfigDict({k: v for k, v in loso.Recipe()._asdict().items() if k != "kind"})
-    c.lbp_top = ConfigDict({"radii": (1, 1, 4), "blocks": (5, 5, 1)})  # empty blocks: leave it out
-    c.end_to_end = ConfigDict({"epochs": 0, "batch": 4, "rate": 1e-4, "seeds": 1})  # 0: not done
-    c.sets = ConfigDict()
-    return c
-
-
-def add_set(c: ConfigDict, name: str, source: ConfigDict, title: str = "") -> None:
-    """Adds a set of clips; `source.data` says which. Several become one, subjects kept apart by name."""
-    c.sets[name] = ConfigDict({"title": title or name, "source": source})
 
 
 class Study:
@@ -92,7 +44,7 @@ class Study:
     def __init__(self, c: ConfigDict, workdir):
         self.c, self.workdir, self.gaps = c, pathlib.Path(workdir), {}
         self.inputs, self.kinds = c.inputs.split(","), c.kinds.split(",")
-        _check(c, self.inputs, self.kinds)
+        settings.check(c, self.inputs, self.kinds)
         config_lib.check(c.frames)
         found, self.remarks = {}, []
         for name, one in c.sets.items():
@@ -106,7 +58,6 @@ class Study:
         if not found:
             raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
         self.clips = next(iter(found.values())) if len(found) == 1 else clips.joined(c.name, found)
-        self.title = " + ".join(c.sets[name].title for name in found)
         self.place, self.mask = clips.positions(self.clips, c.clip.sampling, c.clip.length, c.clip.stride)
         self.subjects = self.clips.subjects
         if len(self.subjects) < c.inner + 2:
@@ -145,11 +96,12 @@ class Study:
 
     def folds(self) -> list[str]:
         """Of frame networks: the subject held out of each, or one name for all."""
-        return list(self.subjects) if self.c.network == "fold" else [self.c.network]
+        return list(dict.fromkeys(map(self.fold_of, self.subjects)))
 
     def frame_parts(self, fold: str, kind: str) -> Parts:
         """Single frames for the frame network of a fold: those of the subject held out are its test part."""
-        key = key_inputs(self.clips, kind, self.c.clip)
+        o = self.c.clip
+        key = motion.key_inputs(self.clips, clips.key_frames(self.clips, o.near, o.step), kind, o.gain)
         held = fold if self.c.network == "fold" else self.subjects[-1]
         inner = clips.inner(self.subjects, held, self.c.inner)
         test, select = key.subject == held, np.isin(key.subject, inner)
@@ -166,8 +118,12 @@ class Study:
             c.name = f"{self.c.name}: frames as {kind}, {fold} held out"
         return c.lock()
 
-    def network(self, fold: str, kind: str) -> tuple[Network, dict]:
-        """A fold's frame network, trained, and its config as plain facts."""
+    def fold_of(self, subject: str) -> str:
+        """The frame network by which a subject's clips are told."""
+        return subject if self.c.network == "fold" else self.c.network
+
+    def network(self, fold: str, kind: str) -> Network:
+        """A fold's frame network, trained."""
         where = folder_of(self.workdir, _frames(fold, kind)) / "run"
         if self.c.network == "given":
             where = pathlib.Path(self.c.frames.transfer.workdir)
@@ -180,7 +136,7 @@ class Study:
         shape = (*self.clips.image.shape[1:3], motion.channels(kind, self.clips.image.shape[3]))
         which = self.c.frames.transfer.checkpoint if self.c.network == "given" else "best"
         params, _ = evaluate.load_weights(where, which, model, shape)
-        return Network(model, params, classes=names, normalise=c.model.normalise), said["config"]
+        return Network(model, params, classes=names, normalise=c.model.normalise)
 
     def features(self, network: Network, kind: str) -> np.ndarray:
         """float32 [n, t, d] of every frame of every sequence; 0 where masked."""
@@ -200,11 +156,17 @@ class Study:
         _, learn, watch, choose = loso.splits(
             self.clips.subject, inner if self.c.epoch_rule == "inner" else ()
         )
-        network = (
-            np.arange(len(self.subjects)) if self.c.network == "fold" else np.zeros(len(self.subjects), int)
-        )
+        network = np.array([self.folds().index(self.fold_of(s)) for s in self.subjects])
         at = (np.stack(every), network, self.mask, self.apex, self.clips.label, learn, watch, choose)
         return loso.Task(*at, len(self.clips.classes))
+
+    def head(self, kind: str, head: str, subject: str, seed: int) -> dict:
+        """The weights of a finished head: of the fold in which this subject is held out."""
+        at = self.subjects.index(subject) * self.c.seeds + seed
+        with np.load(folder_of(self.workdir, _heads(kind, head)) / "heads.npz") as file:
+            names = [name for name in file.files if name.startswith("params/")]
+            leaves = {name.removeprefix("params/"): file[name][at] for name in names}
+        return unflatten_dict(leaves, sep="/")
 
     # Cells.
 
@@ -264,14 +226,13 @@ class Study:
         def run(folder: pathlib.Path) -> tuple[dict | None, int]:
             found = {}
             if parts is not None:
-                _fresh(folder, key())
                 if not (folder / "data" / "parts.json").exists():
                     exported.write(parts, folder / "data")
                 status = train.train(self.frame_config(fold, kind, folder), str(folder / "run"))
                 if status:
                     return None, status
                 found = kept(evaluate.evaluate(folder / "run", "test"), self.workdir)
-            network, _ = self.network(fold, kind)
+            network = self.network(fold, kind)
             told = {"features": self.features(network, kind)}
             files.write(folder / "features.npz", files.npz_bytes(told))
             mine = os.path.relpath(folder / "features.npz", self.workdir)
@@ -283,12 +244,7 @@ class Study:
             seconds = self.mask.sum() / speed[kind]["infer"] + budget.START
             if parts is not None:
                 seconds += budget.training(self.c.frames, parts, speed[kind])
-        made = Cell(_frames(fold, kind), about, run, (), float(seconds))
-
-        def key() -> str:
-            return made.key
-
-        return made
+        return Cell(_frames(fold, kind), about, run, (), float(seconds))
 
     def about_frames(self) -> dict:
         """What the frame networks rest on, beside the clips."""
@@ -313,7 +269,7 @@ class Study:
             fitted, status = loso.fit(task, self.recipe[head], seeds, kept=folder / "state.npz")
             if status:
                 return None, status
-            leaves = {f"params/{name}": a for name, a in flat(fitted.params).items()}
+            leaves = {f"params/{name}": a for name, a in flatten_dict(fitted.params, sep="/").items()}
             told = {"probability": fitted.probability, "loss": fitted.loss, "chosen": fitted.chosen}
             told |= {"watch": task.watch, "choose": task.choose}
             files.write(folder / "heads.npz", files.npz_bytes(leaves | told))
@@ -326,7 +282,7 @@ class Study:
         seconds = 0.0
         if speed:
             seconds = speed["head"] * self.recipe[head].epochs * self.c.seeds * len(self.subjects) + 20.0
-        return Cell(f"heads/{kind}/{head}", about, run, need, seconds)
+        return Cell(_heads(kind, head), about, run, need, seconds)
 
     def _lbp_top(self) -> Cell:
         o = self.c.lbp_top
@@ -345,127 +301,9 @@ class Study:
         return Cell("baseline/lbp_top", about, run, (), 0.3 * len(self.clips) + 10)
 
 
-def _fresh(folder: pathlib.Path, key: str) -> None:
-    """Clears what an unfinished cell left that was begun with other clips or another config."""
-    mark = folder / "begun.txt"
-    if not mark.exists() or mark.read_text() != key:
-        for name in ("data", "run"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-        files.write(mark, key.encode())
-
-
 def _frames(fold: str, kind: str) -> str:
     return f"frames/{kind}/{fold}"
 
 
-def flat(tree: dict, at: str = "") -> dict[str, np.ndarray]:
-    """Nested parameters as "a/b" -> array."""
-    out = {}
-    for key, value in tree.items():
-        out |= flat(value, f"{at}{key}/") if isinstance(value, dict) else {f"{at}{key}": np.asarray(value)}
-    return out
-
-
-def nested(arrays_: dict[str, np.ndarray]) -> dict:
-    """The reverse of `flat`."""
-    out: dict = {}
-    for name, value in arrays_.items():
-        *groups, leaf = name.split("/")
-        at = out
-        for g in groups:
-            at = at.setdefault(g, {})
-        at[leaf] = value
-    return out
-
-
-def key_inputs(of: clips.Clips, kind: str, c) -> Split:
-    """Key frames as a frame network's input; those without change, being the onset, are left out.
-
-    Args:
-      of: the clips.
-      kind: of `motion.KINDS`.
-      c: the study's `clip`: gain, near, step.
-    Returns:
-      Split, image uint8 [m, h, w, channels].
-    """
-    key = clips.key_frames(of, c.near, c.step)
-    owner = {name: i for i, name in enumerate(of.id.tolist())}
-    images = []
-    for name, image in zip(key.id.tolist(), key.image, strict=True):
-        i = owner[name.rpartition("/")[0]]
-        images.append(motion.represent(image[None], of.frames(i)[of.onset[i]], kind, c.gain)[0])
-    key = dataclasses.replace(key, image=np.stack(images))
-    still = np.zeros(len(key), bool) if kind == "grey" else (key.image == motion.ZERO).all((1, 2, 3))
-    return key.take(~still)
-
-
-def _check(c: ConfigDict, inputs: list[str], kinds: list[str]) -> None:
-    """BadInput for a study's config that cannot be."""
-    if not c.sets:
-        raise BadInput(f"study {c.name}: needs sets")
-    for key, given, known in (
-        ("inputs", inputs, motion.KINDS),
-        ("kinds", kinds, micro_lstm.KINDS),
-        ("network", [c.network], NETWORKS),
-        ("epoch_rule", [c.epoch_rule], RULES),
-        ("clip.sampling", [c.clip.sampling], clips.SAMPLINGS),
-    ):
-        if any(word not in known for word in given) or len(set(given)) < len(given):
-            raise BadInput(f"config key {key} is {','.join(given)!r}; write {', '.join(known)}, each once")
-    h = c.head
-    for key, ok, rule in (
-        ("seeds", c.seeds >= 1, "at least 1"),
-        ("inner", c.inner >= 1, "at least 1"),
-        ("bootstrap", c.bootstrap == 0 or c.bootstrap >= 50, "0, or at least 50"),
-        ("layer", c.layer in _layers(c), f"one of {', '.join(_layers(c))}"),
-        (
-            "lbp_top.blocks",
-            len(c.lbp_top.blocks) in (0, 3) and min(c.lbp_top.blocks, default=1) >= 1,
-            "three numbers of at least 1, or empty",
-        ),
-        (
-            "lbp_top.radii",
-            len(c.lbp_top.radii) == 3 and min(c.lbp_top.radii) >= 1,
-            "three numbers of at least 1",
-        ),
-        ("end_to_end.epochs", c.end_to_end.epochs >= 0, "at least 0"),
-        ("end_to_end.epochs", not c.end_to_end.epochs or "lstm" in kinds, "0 without lstm among the kinds"),
-        ("end_to_end.batch", c.end_to_end.batch >= 1, "at least 1"),
-        ("end_to_end.rate", c.end_to_end.rate > 0, "above 0"),
-        ("end_to_end.seeds", 1 <= c.end_to_end.seeds <= c.seeds, "1 to seeds, whose heads it begins with"),
-        ("clip.length", c.clip.length >= 2, "at least 2"),
-        ("clip.stride", c.clip.stride >= 1, "at least 1"),
-        ("clip.near", c.clip.near >= 0, "at least 0"),
-        ("clip.step", c.clip.step >= 1, "at least 1"),
-        ("clip.gain", c.clip.gain > 0, "above 0"),
-        ("head.hidden", h.hidden >= 1, "at least 1"),
-        ("head.epochs", h.epochs >= 1, "at least 1"),
-        ("head.batch", h.batch >= 1, "at least 1"),
-        ("head.chunk", h.chunk >= 1, "at least 1"),
-        ("head.rate", h.rate > 0, "above 0"),
-        ("head.decay", h.decay >= 0, "at least 0"),
-        ("head.clip", h.clip >= 0, "at least 0"),
-        ("head.dropout", 0 <= h.dropout < 1, "0 to below 1"),
-        ("head.recurrent_dropout", 0 <= h.recurrent_dropout < 1, "0 to below 1"),
-        ("head.dropout_out", 0 <= h.dropout_out < 1, "0 to below 1"),
-        (
-            "network",
-            c.network != "given" or c.frames.transfer.workdir,
-            "fold without frames.transfer.workdir",
-        ),
-    ):
-        if not ok:
-            value = c
-            for part in key.split("."):
-                value = value[part]
-            raise BadInput(f"config key {key} is {value!r}; it must be {rule}")
-
-
-def _layers(c: ConfigDict) -> tuple[str, ...]:
-    """The named activations of the frame network."""
-    blocks = [
-        f"block{i}/{part}"
-        for i in range(1, len(c.frames.model.features) + 1)
-        for part in ("conv", "relu", "pool")
-    ]
-    return (*blocks, "dense", "dense/relu", "logits")
+def _heads(kind: str, head: str) -> str:
+    return f"heads/{kind}/{head}"

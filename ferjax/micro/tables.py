@@ -7,9 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ferjax import config as config_lib
-from ferjax import files, metrics, protocols, results
+from ferjax import files, metrics, protocols, results, study_file
 from ferjax.micro import baselines, spotted, spotting, told
-from ferjax.micro.study import NETWORKS, RULES, Study
+from ferjax.micro.settings import NETWORKS, RULES
+from ferjax.micro.study import Study
 from ferjax.models.micro_lstm import NAMES
 from ferjax.studies import span, table
 
@@ -76,7 +77,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     strips = [str(p) for k in study.inputs for p in done.get(f"evidence/{k}", {}).get("files", [])]
     common = float((methods[-1].told["clean"][0].argmax(-1) == study.clips.label).mean())
     chart = {"title": "Accuracy", "series": ["clean", "field-style (leaks)"], "rows": charts, "level": common}
-    results.write_study(
+    study_file.write(
         study.workdir,
         study.c.name,
         legend,

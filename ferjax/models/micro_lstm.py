@@ -51,17 +51,21 @@ class MicroLstm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Array, mask: Array, keys: Array | None = None) -> tuple[Array, dict[str, Array]]:
+    def __call__(
+        self, x: Array, mask: Array, keys: Array | None = None, apex: Array | None = None
+    ) -> tuple[Array, dict[str, Array]]:
         """Logits after the last unmasked step, and what was there at every step.
 
         Args:
           x: [b, t, d].
           mask: [b, t] bool; False steps are passed over, wherever they lie.
           keys: [b] one random key a sequence, for dropout; None: evaluation.
+          apex: [b] int, step of the apex; not looked at here.
         Returns:
           logits [b, k] float32; {"hidden": [b, t, h], "logits/time": [b, t, k], what the output layer would
           say if the clip ended there}.
         """
+        del apex
         d, h = x.shape[-1], self.hidden
         kernel = self.param("input", nn.initializers.glorot_uniform(), (d, 4 * h))
         recurrent = self.param("recurrent", nn.initializers.orthogonal(), (h, 4 * h))
@@ -140,37 +144,16 @@ def _kept(keys: Array | None, layer: int, units: int, rate: float, b: int) -> Ar
     return jnp.where(draw >= rate, 1 / (1 - rate), 0.0)
 
 
-def build(kind: str, outputs: int, hidden: int, dropout: float, recurrent_dropout: float, dropout_out: float):
-    """A head by its kind.
+def build(
+    kind: str, outputs: int, hidden: int, dropout: float, recurrent_dropout: float, dropout_out: float
+) -> nn.Module:
+    """A head by its kind; all are called with (x, mask, keys, apex).
 
-    Returns:
-      apply(params, x, mask, apex, keys) -> (logits, activations), and init(key, d) -> params.
     Raises:
       BadInput: no such kind.
     """
     if kind not in KINDS:
-        raise BadInput(f"config key head.kinds names {kind!r}; there are {', '.join(KINDS)}")
-    time = kind in ("lstm", "shuffled")  # whoever trains shuffles; the network is the same
-    if time:
-        model = MicroLstm(outputs, hidden, dropout, recurrent_dropout, dropout_out)
-
-        def apply(params, x, mask, apex, keys=None):
-            del apex
-            return model.apply({"params": params}, x, mask, keys)
-
-    else:
-        model = FrameHead(outputs, kind, hidden, dropout, dropout_out)
-
-        def apply(params, x, mask, apex, keys=None):
-            return model.apply({"params": params}, x, mask, keys, apex)
-
-    def init(key, d: int):
-        return model.init(
-            key,
-            jnp.zeros((1, 1, d)),
-            jnp.ones((1, 1), bool),
-            None,
-            *([] if time else [jnp.zeros(1, int)]),
-        )["params"]
-
-    return apply, init
+        raise BadInput(f"config key kinds names {kind!r}; there are {', '.join(KINDS)}")
+    if kind in ("lstm", "shuffled"):  # whoever trains shuffles; the network is the same
+        return MicroLstm(outputs, hidden, dropout, recurrent_dropout, dropout_out)
+    return FrameHead(outputs, kind, hidden, dropout, dropout_out)

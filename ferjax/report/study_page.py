@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from data_pipelines import BadInput
-from ferjax import files, results
+from ferjax import files, study_file
 from ferjax.report import charts, parts, strips
 from ferjax.report.style import CSS
 
@@ -34,10 +34,8 @@ def page(path: pathlib.Path, faces: bool = True) -> str:
       BadInput: not readable, or of another schema.
     """
     said = files.read_json(path)
-    if said.get("schema") != results.STUDY_SCHEMA:
-        raise BadInput(
-            f"{path}: schema is {said.get('schema')!r}; this ferjax reads {results.STUDY_SCHEMA!r}"
-        )
+    if said.get("schema") != study_file.SCHEMA:
+        raise BadInput(f"{path}: schema is {said.get('schema')!r}; this ferjax reads {study_file.SCHEMA!r}")
     name = escape(str(said.get("name", "study")))
     legend = f"<p>{escape(said.get('legend', ''))}</p>"
     sections = {}

@@ -22,7 +22,7 @@ def task(args):
     """Random features of so many clips and subjects, with labels that they tell a little of."""
     import numpy as np
 
-    from ferjax.micro import loso
+    from ferjax.micro import folds
 
     rng = np.random.default_rng(0)
     n, t, k = args.clips, args.length, args.classes
@@ -30,10 +30,10 @@ def task(args):
     label = rng.integers(0, k, n)
     x = rng.standard_normal((1, n, t, args.features), np.float32)
     x[..., :k] += np.eye(k)[label][:, None]
-    _, train, watch, choose = loso.splits(subject)
+    _, train, watch, choose = folds.splits(subject)
     mask = np.ones((n, t), bool)
     of = (np.zeros(args.folds, int), mask, np.full(n, t // 2), label, train, watch, choose, k)
-    return loso.Task(x, *of)
+    return folds.Task(x, *of)
 
 
 def compare(args) -> dict:

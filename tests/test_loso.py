@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from data_pipelines import BadInput
-from ferjax.micro import loso
+from ferjax.micro import folds, loso
 from ferjax.parallel import Devices
 
 K, T, D = 2, 5, 6
 RECIPE = loso.Recipe(hidden=4, epochs=6, batch=4, rate=5e-2, dropout=0.1, chunk=2)
 
 
-def make_task(seed: int = 0, inner: bool = False, signal_size: float = 1.0) -> loso.Task:
+def make_task(seed: int = 0, inner: bool = False, signal_size: float = 1.0) -> folds.Task:
     """12 clips of 4 subjects; the class shows in how the first feature moves, not where it stands."""
     rng = np.random.default_rng(seed)
     subject = np.array(["a", "b", "c", "d"]).repeat(3)
@@ -23,10 +23,10 @@ def make_task(seed: int = 0, inner: bool = False, signal_size: float = 1.0) -> l
     x = rng.normal(size=(12, T, D)) * 0.3
     x[..., 0] += np.where(label[:, None] == 0, 1, -1) * np.linspace(-1, 1, T) * signal_size
     chosen = [("b",), ("c",), ("d",), ("a",)] if inner else ()
-    _, train, watch, choose = loso.splits(subject, chosen)
+    _, train, watch, choose = folds.splits(subject, chosen)
     mask = np.ones((12, T), bool)
     mask[::3, -1] = False
-    return loso.Task(
+    return folds.Task(
         *(x[None].astype(np.float32), np.zeros(4, int), mask, np.full(12, 2), label, train, watch, choose, K)
     )
 
@@ -43,13 +43,13 @@ def fitted():
 
 
 def test_folds_by_hand():
-    names, train, watch, choose = loso.splits(np.array(["b", "a", "b", "c"]), [("c",), (), ("a", "b")])
+    names, train, watch, choose = folds.splits(np.array(["b", "a", "b", "c"]), [("c",), (), ("a", "b")])
     assert names == ("a", "b", "c")
     assert train.tolist() == [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 0, 0]]
     assert watch.tolist() == [[1, 3, -1, -1], [0, 2, -1, -1], [3, 0, 1, 2]]
     assert choose.tolist() == [[0, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 1]]
     with pytest.raises(BadInput, match="needs two subjects or more; there is a"):
-        loso.splits(np.array(["a", "a"]))
+        folds.splits(np.array(["a", "a"]))
 
 
 def test_shapes_and_that_it_learns(fitted):

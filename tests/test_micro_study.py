@@ -273,12 +273,12 @@ def test_recordings_with_neutral_ends_are_spotted_and_the_guess_stands_beside(tm
 
 def test_one_network_for_all_folds_is_labelled_as_the_leak_it_is(tmp_path):
     s = micro.Study(tiny_study(network="shared"), tmp_path)
-    assert s.folds() == ["shared"] and "WHICH SAW THE SUBJECTS HELD OUT" in s.about()
+    assert s.frame_networks() == ["shared"] and "WHICH SAW THE SUBJECTS HELD OUT" in s.about()
     assert any(line.startswith("the one frame network trained on all subjects but s2") for line in s.remarks)
     parts = s.frame_parts("shared", "grey")
     assert len(set(parts.train.subject)) == len(s.subjects) - 1 - s.c.inner
     np.savez(tmp_path / "x.npz")
-    for fold in s.folds():
+    for fold in s.frame_networks():
         where = tmp_path / "cells" / "frames" / "grey" / fold
         where.mkdir(parents=True)
         np.savez(where / "features.npz", features=np.zeros((len(s.clips), 6, 3), np.float32))

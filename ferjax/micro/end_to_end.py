@@ -14,10 +14,10 @@ import numpy as np
 import optax
 from tqdm import tqdm
 
-from data_pipelines import BadInput, motion
+from data_pipelines import BadInput
 from ferjax import files, run
 from ferjax.augment import normalise
-from ferjax.micro import loso
+from ferjax.micro import folds, loso
 from ferjax.protocols import Cell
 
 Array = jax.Array
@@ -52,13 +52,13 @@ def cells(study, kind: str, need: tuple[str, ...], speed: dict | None) -> list[C
 def _fit(study, kind: str, f: int, seed: int, folder: pathlib.Path) -> tuple[dict | None, int]:
     """Trains on the fold's clips; keeps the probabilities of those held out after every epoch."""
     o, recipe = study.c.end_to_end, study.recipe["lstm"]
-    task = study.task(kind)
+    task, x = study.task(kind), study.inputs_as(kind)
     who = study.subjects[f]
     network, head = study.network(study.fold_of(who), kind), study.head(kind, "lstm", who, seed)
     mean, by = (jnp.asarray(a, jnp.float32) for a in task.scale(f))
     model = loso.model(recipe, task.classes)
     params = {"frames": network.params, "head": jax.tree.map(jnp.asarray, head)}
-    weight = loso.class_weights(task.label[task.train[f]], task.classes, recipe.balanced)
+    weight = folds.class_weights(task.label[task.train[f]], task.classes, recipe.balanced)
 
     def forward(params, x, mask, keys=None):
         b, t = mask.shape
@@ -97,7 +97,7 @@ def _fit(study, kind: str, f: int, seed: int, folder: pathlib.Path) -> tuple[dic
                 fill = np.concatenate([at, np.repeat(at[:1], o.batch - len(at))])
                 keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch * steps + i), o.batch)
                 there = (np.arange(o.batch) < len(at)).astype(np.float32)
-                given = (_inputs(study, kind, fill), study.mask[fill], task.label[fill], there, keys)
+                given = (x[fill], study.mask[fill], task.label[fill], there, keys)
                 params, opt, value = step(params, opt, *given)
                 if not np.isfinite(value):
                     raise BadInput(
@@ -106,15 +106,9 @@ def _fit(study, kind: str, f: int, seed: int, folder: pathlib.Path) -> tuple[dic
                 bar.update(1)
                 if signals.caught:
                     return None, 128 + signals.caught
-            told.append(
-                np.concatenate([told_of(params, _inputs(study, kind, [i]), study.mask[[i]]) for i in held])
-            )
+            told.append(np.concatenate([told_of(params, x[[i]], study.mask[[i]]) for i in held]))
     files.write(folder / "told.npz", files.npz_bytes({"probability": np.stack(told), "rows": held}))
     return {
         "files": [os.path.relpath(folder / "told.npz", study.workdir)],
         "device": str(jax.devices()[0]),
     }, 0
-
-
-def _inputs(study, kind: str, rows) -> np.ndarray:
-    return motion.clip_inputs(study.clips.take(rows), study.place[rows], kind, study.c.clip.gain)

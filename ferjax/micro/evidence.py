@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from data_pipelines import clips, motion
+from data_pipelines import clips
 from ferjax import files
 from ferjax.augment import normalise
 from ferjax.micro import loso
@@ -92,7 +92,7 @@ def cell(study, kind: str, need: tuple[str, ...]) -> Cell:
             who = str(study.clips.subject[i])
             params = study.head(kind, "lstm", who, 0)
             network = study.network(study.fold_of(who), kind)
-            x = motion.clip_inputs(study.clips.take([i]), study.place[[i]], kind, study.c.clip.gain)[0]
+            x = study.inputs_as(kind)[i]
             scale = task.scale(study.subjects.index(who))
             p, w, pixels = of_clip(
                 network, params, recipe, task.classes, study.c.layer, x, study.mask[i], scale

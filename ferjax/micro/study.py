@@ -18,11 +18,11 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, clips, exported, leaks, motion
-from data_pipelines.split import Parts
+from data_pipelines.split import Parts, Split
 from ferjax import budget, detectors, evaluate, files, learned, results, train, transfer
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
-from ferjax.micro import baselines, end_to_end, evidence, loso, settings, spotted
+from ferjax.micro import baselines, end_to_end, evidence, folds, loso, settings, spotted
 from ferjax.micro.lbp_top import lbp_top
 from ferjax.micro.settings import NETWORKS
 from ferjax.models import fer_cnn
@@ -94,14 +94,24 @@ class Study:
         far = np.abs(self.place - top[:, None]) + 1e9 * ~self.mask
         return far.argmin(1).astype(np.int32)
 
-    def folds(self) -> list[str]:
+    def frame_networks(self) -> list[str]:
         """Of frame networks: the subject held out of each, or one name for all."""
         return list(dict.fromkeys(map(self.fold_of, self.subjects)))
 
+    @functools.cache  # noqa: B019
+    def key(self, kind: str) -> Split:
+        """The key frames of all clips as a frame network's input."""
+        o = self.c.clip
+        return motion.key_inputs(self.clips, clips.key_frames(self.clips, o.near, o.step), kind, o.gain)
+
+    @functools.cache  # noqa: B019
+    def inputs_as(self, kind: str) -> np.ndarray:
+        """uint8 [n, t, h, w, c]: the sequences of all clips as a frame network's input."""
+        return motion.clip_inputs(self.clips, self.place, kind, self.c.clip.gain)
+
     def frame_parts(self, fold: str, kind: str) -> Parts:
         """Single frames for the frame network of a fold: those of the subject held out are its test part."""
-        o = self.c.clip
-        key = motion.key_inputs(self.clips, clips.key_frames(self.clips, o.near, o.step), kind, o.gain)
+        key = self.key(kind)
         held = fold if self.c.network == "fold" else self.subjects[-1]
         inner = clips.inner(self.subjects, held, self.c.inner)
         test, select = key.subject == held, np.isin(key.subject, inner)
@@ -140,25 +150,24 @@ class Study:
 
     def features(self, network: Network, kind: str) -> np.ndarray:
         """float32 [n, t, d] of every frame of every sequence; 0 where masked."""
-        x = motion.clip_inputs(self.clips, self.place, kind, self.c.clip.gain)
-        told = detectors.features(network, x[self.mask], self.c.layer)
+        told = detectors.features(network, self.inputs_as(kind)[self.mask], self.c.layer)
         out = np.zeros((*self.mask.shape, told.shape[-1]), np.float32)
         out[self.mask] = told
         return out
 
-    def task(self, kind: str) -> loso.Task:
+    def task(self, kind: str) -> folds.Task:
         """What the heads look at, of finished frame networks."""
         every = []
-        for fold in self.folds():
+        for fold in self.frame_networks():
             with np.load(folder_of(self.workdir, _frames(fold, kind)) / "features.npz") as file:
                 every.append(file["features"])
         inner = [clips.inner(self.subjects, s, self.c.inner) for s in self.subjects]
-        _, learn, watch, choose = loso.splits(
+        _, learn, watch, choose = folds.splits(
             self.clips.subject, inner if self.c.epoch_rule == "inner" else ()
         )
-        network = np.array([self.folds().index(self.fold_of(s)) for s in self.subjects])
+        network = np.array([self.frame_networks().index(self.fold_of(s)) for s in self.subjects])
         at = (np.stack(every), network, self.mask, self.apex, self.clips.label, learn, watch, choose)
-        return loso.Task(*at, len(self.clips.classes))
+        return folds.Task(*at, len(self.clips.classes))
 
     def head(self, kind: str, head: str, subject: str, seed: int) -> dict:
         """The weights of a finished head: of the fold in which this subject is held out."""
@@ -183,14 +192,14 @@ class Study:
         """Measured on this machine: images a second by input, seconds of an epoch of one head."""
         out = {}
         for kind in self.inputs:
-            parts = self.frame_parts(self.folds()[0], kind)
-            c = self.frame_config(self.folds()[0], kind, pathlib.Path("."))
+            parts = self.frame_parts(self.frame_networks()[0], kind)
+            c = self.frame_config(self.frame_networks()[0], kind, pathlib.Path("."))
             out[kind] = budget.speeds(c, parts.train)
         n, t = self.mask.shape
         x = np.random.default_rng(0).normal(size=(1, n, t, self.c.frames.model.dense)).astype(np.float32)
-        _, learn, watch, choose = loso.splits(self.clips.subject)
+        _, learn, watch, choose = folds.splits(self.clips.subject)
         some = (learn[:1], watch[:1], choose[:1])
-        task = loso.Task(
+        task = folds.Task(
             x, np.zeros(1, int), self.mask, self.apex, self.clips.label, *some, len(self.clips.classes)
         )
         took, recipe = [], self.recipe[self.kinds[0]]  # the LSTM, which costs most, where it is there
@@ -204,9 +213,9 @@ class Study:
         """Frame networks, heads, baselines, evidence, spotting."""
         out = []
         for kind in self.inputs:
-            out += [self._frames(fold, kind, speed) for fold in self.folds()]
+            out += [self._frames(fold, kind, speed) for fold in self.frame_networks()]
         for kind in self.inputs:
-            need = tuple(_frames(fold, kind) for fold in self.folds())
+            need = tuple(_frames(fold, kind) for fold in self.frame_networks())
             out += [self._heads(kind, head, need, speed) for head in self.kinds]
             if "lstm" in self.kinds:
                 out.append(evidence.cell(self, kind, need))

@@ -5,7 +5,7 @@ Axis letters: e epochs, m heads (fold by fold, s seeds of each), w rows watched,
 
 import numpy as np
 
-from ferjax.micro.loso import NONE
+from ferjax.micro.folds import NONE
 
 
 def clean(

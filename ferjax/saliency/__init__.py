@@ -1,0 +1,1 @@
+"""Saliency: ML-Net trained and measured beside maps that need no weights, and maps of any pictures."""

@@ -17,7 +17,7 @@ What the paper leaves open is taken from the authors' code for Keras 1.1 on Thea
 Decided here: an input that is not 480x640 keeps the prior of 6x8, enlarged to its output; where that is no
 whole multiple, as images are resized (pixels as areas). Channels are red, green, blue: `weights.keras_file`
 turns the published first kernel round. VGG's convolutions begin as He et al. 2015; the 1x1 convolution begins
-with the absolute values of Glorot's, which keep the map above 0, since where its ReLU is 0 nothing is learned.
+with the absolute values of Glorot's, which keep the map above 0: where its ReLU is 0 nothing is learned.
 """
 
 from collections.abc import Callable

@@ -51,10 +51,9 @@ class Study:
 
     def about(self) -> str:
         """A line on what is learned and measured."""
-        p, (h, w) = self.parts, self.data.frame
-        return (
-            f"{self.c.name}: {len(p.train):,} pictures to train on, {len(p.select):,} select, {len(p.test):,} "
-            f"are scored; {h}x{w} pixels"
+        (h, w), sizes = self.data.frame, [len(part) for part in self.parts[:3]]
+        return "{}: {:,} pictures to train on, {:,} select, {:,} are scored; {}x{} pixels".format(
+            self.c.name, *sizes, h, w
         )
 
     def hashes(self) -> dict[str, str]:

@@ -42,9 +42,9 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
     trained = done[TRAINING]
     legend = (
         f"{len(study.parts.test)} pictures of {study.parts.test.name}, {study.title}; means over pictures, "
-        f"{100 * LEVEL:.0f} % percentile bootstrap intervals over pictures. The centre prior's width was fitted "
-        f"on the training part; ML-Net's epoch (step {trained['best_step']} of {trained['steps']}) was selected "
-        f"on {selection(study.parts)}. Metrics as in docs/saliency.md."
+        f"{100 * LEVEL:.0f} % percentile bootstrap intervals over them. The centre prior's width was fitted "
+        f"on the training part; ML-Net's epoch (step {trained['best_step']} of {trained['steps']}) was "
+        f"selected on {selection(study.parts)}. Metrics as in docs/saliency.md."
     )
     started = f"ML-Net began from {c.model.weights} (sha256 {study.weights})" if study.weights else ""
     remarks = [*study.remarks, *([started] if started else ["ML-Net began from random weights"])]

@@ -1,6 +1,5 @@
 """Training of ML-Net: to the same bits after a stop, on any number of devices, and better than the centre."""
 
-import json
 import os
 import pathlib
 import signal
@@ -52,9 +51,8 @@ def metric_lines(workdir):
     return (pathlib.Path(workdir) / "metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
-def test_a_stopped_training_goes_on_to_the_same_bits(parts, whole, tmp_path, monkeypatch, after):
-    c = saliency_runs.tiny_config()
+def test_a_stopped_training_goes_on_to_the_same_bits(parts, whole, tmp_path, monkeypatch):
+    c, after = saliency_runs.tiny_config(), 3  # the first step of the second epoch is the last one done
     with monkeypatch.context() as patch:
         stopping(patch, after)
         status, _ = training.train(c, tmp_path / "w", parts)
@@ -168,21 +166,19 @@ def test_training_ends_without_a_better_epoch(parts, tmp_path):
     assert training.train(c, tmp_path, parts) == (0, found)
 
 
-def test_a_loss_that_is_not_finite_is_told(parts, tmp_path):
-    c = saliency_runs.tiny_config(optimizer__name="sgd")
-    c.optimizer.learning_rate = 1e30
-    with pytest.raises(BadInput, match=r"(loss|weights).*not finite|the loss is .*nan|lower"):
-        training.train(c, tmp_path, parts)
-
-
-def test_the_study_from_config_to_tables(tmp_path):
+def test_the_study_from_config_to_tables(tmp_path, monkeypatch):
     """ML-Net, trained for some seconds, tells better than the centre where held-out scenes are looked at."""
     c = saliency_runs.tiny_config(model__dropout=0.0, train__epochs=5, train__select_by="cc")
     c.model.width = 1 / 8
     c.sets.saliency_shapes.source.data.options = {"train": 90, "test": 24, "seed": 0}
     lines = []
+    monkeypatch.setattr(study.Study, "speeds", lambda self: {"train": 0.1, "infer": 0.1, "compile": 1.0})
+    with monkeypatch.context() as patch:
+        stopping(patch, 4)
+        assert reproduce.reproduce(c, str(tmp_path), lines.append) == (None, 128 + signal.SIGTERM)
     out, status = reproduce.reproduce(c, str(tmp_path), lines.append)
     assert status == 0 and out == tmp_path / "saliency"
+    assert len(protocols.kept(tmp_path)) == 4
     table = (out / "table.md").read_text()
     said = {m: results.read_result(tmp_path / f"results/{m}.json")["metrics"] for m in study.METHODS}
     for key in ("cc", "nss"):
@@ -253,16 +249,3 @@ def test_the_shipped_experiments_can_be(tmp_path):
         study.Study(salicon, tmp_path)
     with pytest.raises(BadInput, match=r"no folder was named \(--dir salicon=FOLDER\)"):
         study.Study(reproduce.load(str(root / "ml_net_salicon.py")), tmp_path)
-
-
-def test_a_killed_study_goes_on(tmp_path, monkeypatch):
-    c = saliency_runs.tiny_config(train__epochs=1)
-    with monkeypatch.context() as patch:
-        stopping(patch, 1)
-        patch.setattr(study.Study, "speeds", lambda self: {"train": 0.1, "infer": 0.1, "compile": 1.0})
-        out, status = reproduce.reproduce(c, str(tmp_path), lambda line: None)
-    assert (out, status) == (None, 128 + signal.SIGTERM)
-    out, status = reproduce.reproduce(c, str(tmp_path), lambda line: None)
-    assert status == 0 and len(protocols.kept(tmp_path)) == 4
-    found = json.loads((tmp_path / "cells/training/ml_net/cell.json").read_text())["found"]
-    assert found["steps"] == 3

@@ -53,7 +53,7 @@ def default() -> ConfigDict:
     c.parallel = ConfigDict({"mode": "pmap", "devices": 0})  # as of config.py
     c.spectral = ConfigDict({"size": saliency_maps.SIZE, "blur": saliency_maps.BLUR})
     c.centre = ConfigDict(
-        {"least": 0.1, "most": 0.6, "step": 0.025, "pictures": 500}
+        {"least": 0.1, "most": 1.0, "step": 0.05, "pictures": 500}
     )  # widths tried, on train
     c.sets = ConfigDict()
     return c

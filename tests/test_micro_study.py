@@ -257,9 +257,9 @@ def test_recordings_with_neutral_ends_are_spotted_and_the_guess_stands_beside(tm
     assert spotted.cells(s) == []  # cut at onset and offset
     s.clips = longer(tiny_clips())
     cells = {cell.name: cell for cell in spotted.cells(s)}
-    assert set(cells) == {"spotting/pixels", "spotting/middle", "spotting/features"}
+    assert set(cells) == {f"spotting/{name}" for name in spotted.CURVES}
     done = {}
-    for name in ("spotting/pixels", "spotting/middle"):
+    for name in ("spotting/contrast", "spotting/pixels", "spotting/middle"):
         done[name], _ = cells[name].run(tmp_path / name)
     rows = {r[0].partition(":")[0]: r for r in tables._spotting(s, done)}
     assert float(rows["pixels"][1].split()[0]) > 0.5  # mean IoU of bumps that are 9 to 12 frames long

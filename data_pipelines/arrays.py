@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import BadInput, divide, exported, leaks, prepared
+from data_pipelines import BadInput, divide, exported, leaks, prepared, saliency_input
 from data_pipelines.manifest import table
 from data_pipelines.split import Parts, Split, blank, clips, hash_rows, resize, shuffle_labels, stratified
 
@@ -34,6 +34,7 @@ DEFAULTS = {
     "exclude_duplicates": "none",  # or across
     "limit": 0,  # images per part; 0 is all
     "shuffle_labels": 0,  # 0, or the seed of a permutation
+    "saliency": {},  # maps laid over the pictures; see saliency_input.DEFAULTS
 }
 """What `load_parts` takes where the config does not say."""
 
@@ -49,6 +50,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         limit: so many images per part, classes in proportion, chosen by the hash of the id.
         shuffle_labels: the known labels of train and of select are permuted with this seed, a control: what a
           network learns from them is not about emotions. Test keeps its own.
+        saliency: what is laid over the pictures at the end, see `saliency_input`.
 
       need: the parts that must have images; a set that is only reported may lack the others.
 
@@ -99,7 +101,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         done[part] = resize(split, size) if size else split
     for line in parts.findings:
         log.warning("%s", line)
-    return parts._replace(**done)
+    return saliency_input.weighted(parts._replace(**done), data["saliency"])
 
 
 def data_set(data: Mapping) -> tuple:

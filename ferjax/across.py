@@ -10,7 +10,7 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, labels, leaks
+from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
 from data_pipelines.split import Split
 from ferjax import config as config_lib
 from ferjax import evaluate, learned, metrics, results
@@ -65,11 +65,12 @@ def across(
         raise BadInput(
             f"{workdir}/run.json does not name the network's classes; train again with this version"
         )
-    known = learned.of_run(workdir, shape)
     data = ConfigDict(data.to_dict())
     data.image_size = shape[0]
+    data.saliency = saliency_input.as_trained(data.get("saliency", {}), c.data.saliency)
     parts = arrays.load_parts(data, (split,))
     part = getattr(parts, split)
+    known = learned.of_run(workdir, part.picture_shape)
     leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
     model = fer_cnn.build(c.model, len(classes))

@@ -49,6 +49,14 @@ def default() -> ConfigDict:
     d.limit = 0  # first n examples of each part, for trying things out; 0: all
     d.shuffle_labels = 0  # control: labels of train and select permuted with this seed; 0: as they are
 
+    d.saliency = v = ConfigDict()  # maps of where people look, laid over the pictures; docs/saliency.md
+    v.mode = "none"  # product (Mavani et al. 2017), blend, or channel: the map beside the picture
+    v.method = "spectral"  # spectral residual; centre: a Gaussian; maps: those of the folder below
+    v.control = "none"  # shuffled: another picture's map; inverted
+    v.maps = ""  # folder that ferjax saliency wrote
+    v.share = 0.5  # blend: how much of a picture its map can take away
+    v.sigma = 0.25  # centre: the Gaussian's deviation, share of the side
+
     c.input = i = ConfigDict()
     i.batch_size = 128  # examples a step, over all devices and hosts
     i.placement = "device"  # device: set resident, gathered in the step; host: tf.data

@@ -258,7 +258,7 @@ def _seen(workdir, said: dict, parts: arrays.Parts, part: str) -> tuple[np.ndarr
     if not begun or part == "train":
         return seen, []
     chosen = getattr(parts, part)
-    known = learned.of_run(workdir, chosen.image.shape[1:], parts)
+    known = learned.of_run(workdir, chosen.picture_shape, parts)
     if part == "test":
         leaks.refuse_learned(known, parts, chosen)
     return seen | known.seen(chosen, selected=part == "test"), list(begun.get("notes", known.unknown))

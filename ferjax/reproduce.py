@@ -15,6 +15,7 @@ from ferjax.micro import study as micro_study
 from ferjax.micro import tables as micro_tables
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.protocols import span
+from ferjax.saliency import input_tables, inputs
 
 
 def load(path: str, overrides: Sequence[str] = (), dirs: Sequence[str] = ()) -> ConfigDict:
@@ -102,5 +103,6 @@ STUDIES = {
     "au_detection": (au_study.Study, au_tables.write),
     "kfold": (kfold.Study, kfold.write),
     "micro_expression": (micro_study.Study, micro_tables.write),
+    "saliency": (inputs.Study, input_tables.write),
 }
 """c.study -> (what its cells are, what writes its tables)."""

@@ -139,7 +139,7 @@ def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, 
         raise BadInput(
             f"config key transfer.take is {t.take!r}: no part is taken from {t.workdir}; name some"
         )
-    seen = learned.of_source(t.workdir, image_shape)
+    seen = learned.of_source(t.workdir, parts.train.picture_shape)
     notes = learned.check_start(seen, parts, t.workdir)
     for note in notes:
         log.warning("%s", note)

@@ -81,7 +81,7 @@ class Study:
     def _refuse_seen(self, workdir: str) -> None:
         """BadInput where a network from elsewhere learned from a person, or an image, of these clips."""
         key = clips.key_frames(self.clips)
-        seen = learned.of_run(workdir, key.image.shape[1:])
+        seen = learned.of_run(workdir, key.picture_shape)
         nothing = key.take(np.zeros(0, int))
         leaks.refuse_learned(seen, Parts(nothing, nothing, key, ""), key)
 

@@ -1,8 +1,8 @@
 """Maps of saliency by ML-Net (Cornia et al. 2016) in ferjax and in PyTorch, on random images of 480x640.
 
 Each function takes a batch size and gives (run, version): `run` makes the maps of a batch and brings them to
-the host. Both have VGG16's thirteen convolutions with the fourth pooling at stride 1, pool3, pool4 and conv5_3
-together, 3x3 to 64 filters, 1x1 to one, and the learned prior. Float32 products; on a GPU TF32.
+the host. Both have VGG16's thirteen convolutions with the fourth pooling at stride 1; pool3, pool4 and
+conv5_3 together; 3x3 to 64 filters, 1x1 to one, and the learned prior. Float32 products; on a GPU TF32.
 """
 
 import numpy as np

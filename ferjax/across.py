@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, learned, metrics, results
+from ferjax import evaluate, human, human_table, learned, metrics, results
 from ferjax.models import fer_cnn
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
@@ -27,6 +27,7 @@ def across(
     views: int = 0,
     name: str = "",
     into=None,
+    people: str | None = None,
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
@@ -43,6 +44,7 @@ def across(
       views: test-time views; 0 takes the training's.
       name: of the result, which replaces one of that name; "" for <split>_on_<set>.
       into: folder below which results/ is written; None for the training's.
+      people: a CSV of human confusions to compare with; "" for none, None for the training's evaluate.human.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
       learned from, another without these.
@@ -65,6 +67,8 @@ def across(
         raise BadInput(
             f"{workdir}/run.json does not name the network's classes; train again with this version"
         )
+    people = c.evaluate.human if people is None else people
+    people = human_table.read(people) if people else None
     data = ConfigDict(data.to_dict())
     data.image_size = shape[0]
     data.saliency = saliency_input.as_trained(data.get("saliency", {}), c.data.saliency)
@@ -96,6 +100,10 @@ def across(
         scores = metrics.classification(
             rows.label, p, rows.classes, rows.subject, c.evaluate.bootstrap, c.seed
         )
+        alike = None
+        if people:
+            told, often = p.argmax(1), c.evaluate.bootstrap
+            alike = human.compare(rows.label, told, rows.classes, people, rows.subject, often, c.seed)
         paths.append(
             results.write_result(
                 into or workdir,
@@ -112,6 +120,7 @@ def across(
                 views=views,
                 notes=notes,
                 companions={"_predictions.csv": table},
+                human=alike,
             )
         )
     return paths

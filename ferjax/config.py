@@ -142,6 +142,7 @@ def default() -> ConfigDict:
     e.batch_size = 256
     e.views = 1  # 1; 2: and mirrored; 10: five shifts, each mirrored
     e.bootstrap = 2000  # resamples behind each interval
+    e.human = ""  # a CSV of human confusions to compare with, see docs/human.md; empty: none
 
     c.attribute = t = ConfigDict()
     t.layers = ""  # names, comma between; empty: the ReLU of every block

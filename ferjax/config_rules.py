@@ -164,6 +164,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("evaluate.batch_size", 1),
         one_of("evaluate.views", 1, 2, 10),
         at_least("evaluate.bootstrap", 100),
+        ("evaluate.human", c.task == "emotion" or not c.evaluate.human, "empty where task is aus"),
         at_least("attribute.batch_size", 1),
         at_least("attribute.top_n", 1),
         at_least("attribute.pictures", 1),

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, divide, input, leaks
-from ferjax import au_metrics, checkpoint, files, learned, metrics, results, run, tasks
+from ferjax import au_metrics, checkpoint, files, human, human_table, learned, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
 from ferjax.models import fer_cnn
@@ -108,6 +108,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     if split not in ("train", "select", "test"):
         raise BadInput(f"--split {split} is unknown; there are train, select and test")
     config = _with_overrides(config_lib.from_json(saved["config"]), overrides)
+    people = human_table.read(config.evaluate.human) if config.evaluate.human else None
     parts = arrays.load_parts(config.data)
     chosen = getattr(parts, split)
     notes = _same_data(workdir, saved["run"].get("split_hashes", {}), run.split_hashes(parts), split)
@@ -142,6 +143,10 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
                 config.evaluate.bootstrap,
                 config.seed,
             )
+        alike = None
+        if people:
+            often, told = config.evaluate.bootstrap, probability[rows].argmax(1)
+            alike = human.compare(part.label, told, part.classes, people, part.subject, often, config.seed)
         return results.write_result(
             workdir,
             name,
@@ -157,6 +162,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
             views=config.evaluate.views,
             notes=notes,
             companions=companions,
+            human=alike,
         )
 
     if task.kind == "aus":

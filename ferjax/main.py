@@ -253,9 +253,11 @@ def _evaluate(args, overrides) -> int:
     if args.data:
         from ferjax import across
 
-        paths = across.across(
-            args.workdir, across.of_set(args.data, args.dir, overrides), args.split, args.checkpoint
-        )
+        key = "evaluate.human="
+        people = [text.removeprefix(key) for text in overrides if text.startswith(key)]
+        data = across.of_set(args.data, args.dir, [text for text in overrides if not text.startswith(key)])
+        people = people[-1] if people else None
+        paths = across.across(args.workdir, data, args.split, args.checkpoint, people=people)
     else:
         paths = evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides)
     for path in paths:

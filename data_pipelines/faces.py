@@ -74,6 +74,29 @@ def read_grey(path: str | PathLike) -> np.ndarray:
     Raises:
       BadInput: unreadable, truncated, or of more than 8 bits.
     """
+    return _read(path, "L")
+
+
+def read_rgb(path: str | PathLike) -> np.ndarray:
+    """uint8 [h, w, 3], red, green and blue of an image file; otherwise as `read_grey`.
+
+    Palettes and CMYK become RGB, grey is written into all three, transparency does not count.
+    """
+    return _read(path, "RGB")
+
+
+def grey_of(picture: np.ndarray) -> np.ndarray:
+    """uint8 [h, w], the luma of a picture [h, w, 3] (ITU-R 601, as `read_grey` has it); [h, w] as it is."""
+    picture = np.asarray(picture)
+    if picture.ndim == 2:
+        return picture
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(picture).convert("L"))
+
+
+def _read(path: str | PathLike, mode: str) -> np.ndarray:
+    """The pixels of an image file, upright, in Pillow's mode L or RGB."""
     from PIL import Image
 
     try:
@@ -83,8 +106,8 @@ def read_grey(path: str | PathLike) -> np.ndarray:
                     f"{path}: more than 8 bits a pixel; save it with 8 (Pillow's mode {file.mode})"
                 )
             turn = UPRIGHT.get(_exif_orientation(file))
-            grey = file.convert("L")
-            return np.asarray(grey if turn is None else grey.transpose(turn))
+            pixels = file.convert(mode)
+            return np.asarray(pixels if turn is None else pixels.transpose(turn))
     except BadInput:
         raise
     except Image.DecompressionBombError:
@@ -250,7 +273,7 @@ def detect(picture: np.ndarray) -> Found | None:
     Raises:
       BadInput: OpenCV or its cascades are missing.
     """
-    return _frontal(_grey(picture), 6)
+    return _frontal(grey_of(picture), 6)
 
 
 def search(picture: np.ndarray) -> Found | None:
@@ -270,7 +293,7 @@ def search(picture: np.ndarray) -> Found | None:
     """
     from PIL import Image
 
-    picture = _grey(picture)
+    picture = grey_of(picture)
     factor = -(-max(picture.shape) // LARGEST)
     if factor > 1:
         picture = np.asarray(Image.fromarray(picture).reduce(factor))
@@ -281,16 +304,6 @@ def search(picture: np.ndarray) -> Found | None:
             found = side
     found = found or _small(picture)
     return found if found is None or factor == 1 else _scaled(found, factor)
-
-
-def _grey(picture: np.ndarray) -> np.ndarray:
-    """uint8 [h, w] of [h, w] or [h, w, 3]."""
-    picture = np.asarray(picture)
-    if picture.ndim == 2:
-        return picture
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(picture).convert("L"))
 
 
 def _scaled(found: Found, by: float) -> Found:

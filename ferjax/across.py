@@ -37,7 +37,7 @@ def across(
 
     Args:
       workdir: of a training.
-      data: a config's `data`, of the other set; its image_size is made the network's.
+      data: a config's `data`, of the other set; its image_size and colour are made the network's.
       split: train, select or test of that set.
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
@@ -67,9 +67,15 @@ def across(
         )
     known = learned.of_run(workdir, shape)
     data = ConfigDict(data.to_dict())
-    data.image_size = shape[0]
+    arrays.look_as(data, shape)
     parts = arrays.load_parts(data, (split,))
     part = getattr(parts, split)
+    if part.image.shape[1:] != shape:
+        here, there = ("x".join(map(str, s)) for s in (part.image.shape[1:], shape))
+        raise BadInput(
+            f"data.name: {data.name} has pictures of {here} values, and the network of {workdir} takes "
+            f"{there}; train one on pictures as this set has them"
+        )
     leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
     model = fer_cnn.build(c.model, len(classes))

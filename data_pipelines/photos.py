@@ -51,6 +51,7 @@ class PhotoSet:
       published: what -> how many, as published.
       everything: options with which `ferjax data check` looks at the whole copy.
       kind: of a picture, by which `ferjax data check` counts the faces found; "" for all alike.
+      turned: a table -> the same with `Row.facing`, where the set can tell; looks at pictures.
     """
 
     def __init__(
@@ -62,9 +63,10 @@ class PhotoSet:
         published: Mapping[str, int],
         everything: Mapping,
         kind: Callable[[Row], str] = lambda row: "",
+        turned: Callable[[Table], Table] = lambda table: table,
     ):
         self.name, self.scan, self.defaults, self.rule = name, scan, defaults, rule
-        self.published, self.everything, self.kind = published, everything, kind
+        self.published, self.everything, self.kind, self.turned = published, everything, kind, turned
 
     def checked(self, options: Mapping) -> dict:
         """OPTIONS with the given ones filled in; BadInput where a value makes no sense."""
@@ -96,7 +98,8 @@ class PhotoSet:
           BadInput: an option that makes no sense, or files that cannot be read.
         """
         o = self.checked(options)
-        return source.read(self.scan(o).table, o)
+        table = self.scan(o).table
+        return source.read(self.turned(table) if o["crop"] == "detect" else table, o)
 
     def parts(self, options: Mapping, splits: Mapping[str, Split]) -> tuple:
         """Which pictures train, select the epoch, and are reported; see `manifest.source.parts`."""
@@ -138,7 +141,7 @@ class PhotoSet:
         return out
 
     def _ways(self, found: Photos, options: Mapping) -> Sequence[str]:
-        return source.detected(found.table, options["crop"], options["image_size"])
+        return source.detected(self.turned(found.table), options["crop"], options["image_size"])
 
     def gaps(self, place: str) -> list[str]:
         """What is odd about a copy, a line each, and every picture without a face."""

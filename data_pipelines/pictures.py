@@ -60,7 +60,12 @@ class Placed(NamedTuple):
 
 
 def look(
-    path: str | os.PathLike, crop: str, size: int, placed: Placed | None = None, colour: bool = False
+    path: str | os.PathLike,
+    crop: str,
+    size: int,
+    placed: Placed | None = None,
+    colour: bool = False,
+    facing: str = "",
 ) -> Looked:
     """Reads a picture and cuts its face out, which is looked for in its grey values.
 
@@ -71,6 +76,7 @@ def look(
       size: of the result, pixels.
       placed: of a clip's frame, what `look_at_clip` found; there is no further search.
       colour: RGB; else grey, of colours their luma.
+      facing: how the face is turned, where that is known: see `faces.search`.
     Returns:
       Looked; one with a `problem` where the picture cannot be read, or is of another size than its clip.
     Raises:
@@ -90,7 +96,7 @@ def look(
         side = min(h, w)
         box = ((w - side) // 2, (h - side) // 2, side, side)
         return Looked(faces.warp(picture, faces.centred(h, w, size), size), "whole", box)
-    found = placed.found if placed else faces.search(picture)
+    found = placed.found if placed else faces.search(picture, facing)
     if found is None:
         return Looked(None)
     pixels = faces.align(picture, found.left_eye, found.right_eye, size)
@@ -142,6 +148,7 @@ def look_at_all(
     ahead: int = 256,
     placed: Sequence[Placed | None] | None = None,
     colour: bool = False,
+    facing: Sequence[str] | None = None,
 ) -> Iterator[Looked]:
     """`look` at every picture, in parallel threads, with a progress bar where it takes long.
 
@@ -153,16 +160,19 @@ def look_at_all(
       ahead: so many pictures are held at once.
       placed: [n], of each frame of a clip what `look_at_clip` found; None where a picture is of no clip.
       colour: as of `look`.
+      facing: [n], as of `look`.
     Yields:
       n results, in the order of the paths.
     """
 
     def chunks():
-        known = placed or [None] * len(paths)
+        known, turned = placed or [None] * len(paths), facing or [""] * len(paths)
         with ThreadPoolExecutor(_threads()) as pool:
             for start in range(0, len(paths), ahead):
                 some = slice(start, start + ahead)
-                yield from pool.map(lambda p, q: look(p, crop, size, q, colour), paths[some], known[some])
+                yield from pool.map(
+                    lambda p, q, f: look(p, crop, size, q, colour, f), paths[some], known[some], turned[some]
+                )
 
     yield from progress(chunks(), what, len(paths))
 

@@ -58,9 +58,10 @@ def scan(options: Mapping) -> photos.Photos:
         if code in taken:
             rows.append(Row(len(rows) + 1, str(path), path.stem, taken[code], PREFIX + person, ""))
     if not rows:
+        there = ", ".join(sorted({path.stem[:2] for path, _, _ in known}))
         raise BadInput(
-            f"{top}: no picture of a category that {sheet} names ({', '.join(taken.values())}); pictures have "
-            f"the codes {', '.join(sorted({path.stem[:2] for path, _, _ in known}))}: is it this copy's sheet?"
+            f"{top}: no picture of a category that {sheet} names ({', '.join(taken.values())}); there are "
+            f"codes {there}: is it this copy's sheet?"
         )
     per_code = Counter(code for _, code, _ in known)
     return photos.Photos(

@@ -115,8 +115,9 @@ def _look(table: Table, crop: str, size: int, colour: bool = False) -> Iterator[
     """What is in each picture, in the rows' order; BadInput where one cannot be read."""
     found = clip_places(table, crop)
     placed = [found.get(row.clip) if row.clip else None for row in table.rows]
-    paths = [row.path for row in table.rows]
-    looked = pictures.look_at_all(paths, crop, size, table.source.name, placed=placed, colour=colour)
+    paths, facing = [row.path for row in table.rows], [row.facing for row in table.rows]
+    what = table.source.name
+    looked = pictures.look_at_all(paths, crop, size, what, placed=placed, colour=colour, facing=facing)
     for row, seen in zip(table.rows, looked, strict=True):
         if seen.problem:
             raise BadInput(f"{table.source} row {row.number}: {seen.problem}")

@@ -47,6 +47,7 @@ class Row(NamedTuple):
       clip: as written, or "".
       aus: a code for each of the table's `au_names`.
       phase: frame numbers of the clip's onset, apex and offset, the same in all its rows; -1 unknown.
+      facing: how the face is turned, where the set knows it: see `faces.search`. No manifest says it.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Row(NamedTuple):
     clip: str = ""
     aus: tuple[int, ...] = ()
     phase: tuple[int, int, int] = UNKNOWN
+    facing: str = ""
 
     @property
     def frame(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from data_pipelines import labels, manifest, photos
 from data_pipelines.manifest.table import Row
-from data_pipelines.rafd import layout
+from data_pipelines.rafd import layout, turned
 
 __all__ = [
     "AU_NAMES", "BUILT_ON", "CLASSES", "OPTIONS", "arrays", "check", "checked", "classes", "files",
@@ -32,11 +32,18 @@ def _rule(options: Mapping) -> None:
 
 
 def _camera(row: Row) -> str:
-    return f"camera {row.id[4:7]}"
+    return f"camera {layout.camera(row)}"
 
 
 _set = photos.PhotoSet(
-    "rafd", layout.scan, OPTIONS, _rule, layout.PUBLISHED, {"cameras": "all", "gazes": "all"}, _camera
+    "rafd",
+    layout.scan,
+    OPTIONS,
+    _rule,
+    layout.PUBLISHED,
+    {"cameras": "all", "gazes": "all"},
+    _camera,
+    turned.turned,
 )
 arrays = _set.arrays
 check = _set.check

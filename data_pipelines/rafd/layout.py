@@ -1,6 +1,7 @@
 """Finds RaFD's pictures, whose names say all that is known of them; decodes nothing.
 
-Rafd090_01_Caucasian_female_angry_frontal.jpg   camera, person, group, gender, expression, gaze
+A name such as Rafd090_01_Caucasian_female_angry_frontal.jpg has camera, person, group, gender, expression and
+gaze.
 """
 
 import re
@@ -13,6 +14,7 @@ from data_pipelines import BadInput, labels, no_folder, photos
 from data_pipelines.manifest.table import Row, Table
 
 CAMERAS = ("000", "045", "090", "135", "180")
+FRONT = "090"
 GAZES = ("frontal", "left", "right")
 EXPRESSIONS = 8
 PREFIX = "rafd-"  # of a subject's name, so that it is no other set's
@@ -61,6 +63,11 @@ def parse(path: Path) -> Picture | None:
         return None
     said = (group.lower(), gender.lower(), emotion, gaze.lower())
     return Picture(path, camera, f"{int(person):02d}", *said)
+
+
+def camera(row: Row) -> str:
+    """One of CAMERAS."""
+    return row.id[4:7]
 
 
 def chosen(said: str, known: Sequence[str], option: str) -> tuple[str, ...]:

@@ -137,6 +137,18 @@ def data_set(data: Mapping) -> tuple:
     return module, options
 
 
+def look_as(data, shape: tuple[int, int, int]) -> None:
+    """Makes a config's `data` give the pictures that a network takes: their size, and colour or grey.
+
+    Args:
+      data: a ConfigDict; of a set that has no choice of colours only the size is changed.
+      shape: [h, w, c] of the network's input; c = 2 or 4 is grey or colour with a map beside.
+    """
+    data.image_size = shape[0]
+    if data.name != "npz" and "colour" in data_set({"name": data.name})[0].OPTIONS:
+        data.options.colour = shape[2] >= 3
+
+
 def names() -> list[str]:
     """The data sets: the folders of data_pipelines."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__init__.py"))

@@ -13,7 +13,6 @@ picture's map of the same part, `inverted` one minus the map; method = centre is
 import functools
 import hashlib
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -193,10 +192,9 @@ def described(how: Mapping) -> str:
     o = checked(how)
     if o["mode"] == "none":
         return ""
-    by = {"spectral": "spectral residual", "centre": "a centre Gaussian", "maps": "given maps"}[o["method"]]
+    by = {"spectral": "spectral residual", "centre": "a centre Gaussian", "maps": ""}[o["method"]]
     if o["method"] == "maps":
-        said = json.loads((Path(o["maps"]).expanduser() / "maps.json").read_text("utf-8"))
-        by = f"maps by {said.get('method', 'an unknown method')}"
+        by = f"the maps in {Path(o['maps']).name}"
     control = {"none": "", "shuffled": ", each of another picture", "inverted": ", inverted"}[o["control"]]
     mode = {"product": "times", "blend": f"dimmed by a share of {o['share']:g} by", "channel": "beside"}
     return f"pictures {mode[o['mode']]} {by}{control}"

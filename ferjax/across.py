@@ -38,7 +38,7 @@ def across(
 
     Args:
       workdir: of a training.
-      data: a config's `data`, of the other set; its image_size is made the network's.
+      data: a config's `data`, of the other set; its image_size and colour are made the network's.
       split: train, select or test of that set.
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
@@ -70,10 +70,16 @@ def across(
     people = c.evaluate.human if people is None else people
     people = human_table.read(people) if people else None
     data = ConfigDict(data.to_dict())
-    data.image_size = shape[0]
+    arrays.look_as(data, shape)
     data.saliency = saliency_input.as_trained(data.get("saliency", {}), c.data.saliency)
     parts = arrays.load_parts(data, (split,))
     part = getattr(parts, split)
+    if part.image.shape[1:] != shape:
+        here, there = ("x".join(map(str, s)) for s in (part.image.shape[1:], shape))
+        raise BadInput(
+            f"data.name: {data.name} has pictures of {here} values, and the network of {workdir} takes "
+            f"{there}; train one on pictures as this set has them"
+        )
     known = learned.of_run(workdir, part.picture_shape)
     leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
@@ -83,8 +89,8 @@ def across(
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
     scored, probability, note = on_common(part, probability, classes)
     name = name or _name(into or workdir, split, which, data, scored.hash)
-    maps = evaluate.relabelled(data, parts.findings)
-    mapped = evaluate.relabelled(c.data, saved["run"].get("findings", ()))
+    maps = evaluate.made_of(data, parts.findings)
+    mapped = evaluate.made_of(c.data, saved["run"].get("findings", ()))
     maps += [f"What the network learned from: {line}" for line in mapped]
     notes = [note, *maps, *known.unknown]
     fresh = ~known.seen(scored)

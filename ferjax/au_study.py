@@ -102,7 +102,7 @@ class Study:
             emotion = arrays.load_parts(self._emotion_data(name))
             leaks.refuse_learned(emotion, parts, parts.test)
             task = tasks.of(one.source, parts.train)
-            maps = evaluate.relabelled(self._emotion_data(name), emotion.findings)
+            maps = evaluate.made_of(self._emotion_data(name), emotion.findings)
             told = (
                 *remarks(one.source.data),
                 f"selected on {parts.selection}",

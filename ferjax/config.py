@@ -269,7 +269,7 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
     Raises:
       BadInput: naming the key, and the nearest valid one where there is none of that name.
     """
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: not text.startswith("data.name=")):  # whose options
         key, eq, raw = text.partition("=")
         if not eq:
             raise BadInput(f"--config.{key} has no value; write --config.{key}=VALUE")
@@ -286,10 +286,19 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
             value = ast.literal_eval(raw)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = raw
-        if isinstance(parent.get(leaf), str) and not isinstance(value, str):
-            value = raw  # a name such as 2024
+        like = _option(config, leaf) if is_option else parent.get(leaf)
+        if isinstance(like, str) and not isinstance(value, str):
+            value = raw  # a name such as 2024, or cameras 045,090
         with parent.unlocked():
             parent[leaf] = value if leaf not in parent else _cast(key, value, parent[leaf])
+
+
+def _option(config: ConfigDict, key: str):
+    """The default of a set's option; None where the config names no set, or it has no such option."""
+    name = str(config.get("data", {}).get("name", ""))
+    if not name.isidentifier() or importlib.util.find_spec(f"data_pipelines.{name}") is None:
+        return None
+    return getattr(importlib.import_module(f"data_pipelines.{name}"), "OPTIONS", {}).get(key)
 
 
 def check(config: ConfigDict) -> None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, divide, input, leaks
+from data_pipelines import BadInput, arrays, divide, input, leaks, saliency_input
 from ferjax import au_metrics, checkpoint, files, human, human_table, learned, metrics, results, run, tasks
 from ferjax import config as config_lib
 from ferjax.augment import normalise
@@ -121,7 +121,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
-    notes += told + relabelled(config.data, parts.findings)
+    notes += told + made_of(config.data, parts.findings)
     if task.kind == "aus":
         threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
         notes += task.notes()
@@ -179,7 +179,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
         note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
-        paths.append(write(without, fresh, [note, *told, *relabelled(config.data, parts.findings)]))
+        paths.append(write(without, fresh, [note, *told, *made_of(config.data, parts.findings)]))
     else:
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
@@ -196,17 +196,22 @@ def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> by
     return files.csv_bytes([head, *rows])
 
 
-def relabelled(data: ConfigDict, findings: Sequence[str]) -> list[str]:
-    """A note on the map by which emotions were named anew and on what it left out, where there is one.
+def made_of(data: ConfigDict, findings: Sequence[str]) -> list[str]:
+    """Notes on what was made of a set: maps laid over its pictures; emotions named anew, and those left out.
 
     Args:
       data: of a config.
       findings: of its parts, or of a run's run.json.
     """
+    laid = saliency_input.described(data.get("saliency", {}))
+    told = [f"Input: {laid}."] if laid else []
     if not (data.map or data.classes):
-        return []
+        return told
     did = divide.mapped(findings)
-    return [f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}."]
+    return [
+        *told,
+        f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}.",
+    ]
 
 
 def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:

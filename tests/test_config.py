@@ -28,6 +28,16 @@ def test_override_takes_the_type_of_the_key(experiment):
     assert c.seed == 3
 
 
+def test_an_option_that_is_a_word_stays_one(experiment):
+    """135 is a camera's name, not a number; whichever comes first, the set or its option."""
+    for words in ("135", "000", "045,090", "135,180", "all"):
+        both = [f"data.options.cameras={words}", "data.name=rafd"]
+        for given in (both, both[::-1]):
+            assert config.load(experiment, given).data.options.cameras == words
+    c = config.load(experiment, ["data.name=rafd", "data.options.colour=True"])
+    assert c.data.options.colour is True
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [

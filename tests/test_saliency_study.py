@@ -119,7 +119,9 @@ def test_a_finished_study_is_not_run_again(finished, monkeypatch):
     _, status = reproduce.reproduce(study(), workdir, lambda _: None)
     assert status == 0
     with pytest.raises(BadInput, match="begun with other settings"):
-        reproduce.reproduce(study(share=0.9, inputs="none,blend,product", map="joy="), workdir, lambda _: None)
+        reproduce.reproduce(
+            study(share=0.9, inputs="none,blend,product", map="joy="), workdir, lambda _: None
+        )
 
 
 def test_the_page_shows_the_inputs_unless_no_face_may_be_shown(finished):

@@ -11,7 +11,17 @@ from ferjax.saliency import differences
 from ferjax.saliency.inputs import INPUTS, NONE, Study
 from ferjax.studies import kept_predictions, kept_results, pooled, span, table
 
-HEAD = ("trained on", "tested on", "input", "accuracy", "uf1", "uar", "minus no map, points", "paper", "answers")
+HEAD = (
+    "trained on",
+    "tested on",
+    "input",
+    "accuracy",
+    "uf1",
+    "uar",
+    "minus no map, points",
+    "paper",
+    "answers",
+)
 FACES = 4  # rows of the picture of inputs
 
 
@@ -117,7 +127,9 @@ def _row(study: Study, a: str, b: str, kind: str, of: Mapping):
     mine = of[kind]
     classes = _classes(mine["files"][0])
     scores = pooled(mine["files"], classes, study.c.bootstrap)
-    change = None if kind == NONE or NONE not in of else difference(mine, of[NONE], classes, study.c.bootstrap)
+    change = (
+        None if kind == NONE or NONE not in of else difference(mine, of[NONE], classes, study.c.bootstrap)
+    )
     first = mine["results"][0]
     results.write_result(
         study.workdir,
@@ -132,7 +144,10 @@ def _row(study: Study, a: str, b: str, kind: str, of: Mapping):
         wall_time_s=None,
         device=first["device"],
         views=first["views"],
-        notes=[f"{len(mine['files'])} networks' predictions pooled; input: {INPUTS[kind][1]}.", *first["notes"]],
+        notes=[
+            f"{len(mine['files'])} networks' predictions pooled; input: {INPUTS[kind][1]}.",
+            *first["notes"],
+        ],
     )
     m = scores.metrics
     row = dict(zip(HEAD[:3], (_title(study, a), _title(study, b), INPUTS[kind][1]), strict=True))

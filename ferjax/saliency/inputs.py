@@ -96,7 +96,12 @@ class Study:
         for name, one in c.sets.items():
             key, data = f"sets.{name}.source", one.source.data
             check_training(key, one.source)
-            need(f"{key}.data.saliency.mode", data.saliency.mode, data.saliency.mode == NONE, "none; see inputs")
+            need(
+                f"{key}.data.saliency.mode",
+                data.saliency.mode,
+                data.saliency.mode == NONE,
+                "none; see inputs",
+            )
             need(f"{key}.data.kfolds", data.kfolds, not data.kfolds, "0; the study's key is folds")
             why = not_on_disk(data, name)
             if why:
@@ -134,7 +139,10 @@ class Study:
         if path.is_dir():
             if not (path / "checkpoints").is_dir():
                 raise BadInput(f"config key pretrained is {c.pretrained!r}, which holds no training")
-            return {"pretrained": evaluate.checkpoint_step(path, "best"), "of": files_hash(path / "learned.npz")}
+            return {
+                "pretrained": evaluate.checkpoint_step(path, "best"),
+                "of": files_hash(path / "learned.npz"),
+            }
         if not path.is_file():
             raise BadInput(f"config key pretrained is {c.pretrained!r}; there is no such file or folder")
         return {"pretrained": files_hash(path)}

@@ -13,9 +13,9 @@ from ferjax.main import main
 
 HEADER = ("code", "category", "AU1", "AU2")
 ROWS = (
-    (1, "Neutral", None, None), (2, "Happy", 0, 1), (3, "sad", 1, 0), (4, "Fearful", 1, 1), (5, "Angry ", 0, 0),
-    (6, "Surprised", 1, 1), (7, "Disgusted", 0, 0), (8, "Happily surprised", 1, 0), (11, "Sadly  angry", 0, 1),
-    (24, "Appalled", 0, 1),
+    (1, "Neutral", None, None), (2, "Happy", 0, 1), (3, "sad", 1, 0), (4, "Fearful", 1, 1),
+    (5, "Angry ", 0, 0), (6, "Surprised", 1, 1), (7, "Disgusted", 0, 0), (8, "Happily surprised", 1, 0),
+    (11, "Sadly  angry", 0, 1), (24, "Appalled", 0, 1),
 )  # fmt: skip
 BASIC = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
 GROUPS = (
@@ -153,7 +153,7 @@ def test_no_summary_and_no_sheet(small, tmp_path):
     write_set(tmp_path / "s", (101, 102, 103), (1, 2))
     path = tmp_path / "s" / SHEET
     other = sheet(tmp_path / "s/CFEE_Database_230/AU_annotation_all_subjects.xlsx", ROWS[:2])
-    with pytest.raises(BadInput, match="two coding sheets; name one of them by data.options.sheet"):
+    with pytest.raises(BadInput, match=r"two coding sheets; name one of them by data.options.sheet"):
         cfee.arrays(options(tmp_path / "s"))
     assert cfee.files(options(tmp_path / "s", sheet=SHEET))[0] == path
     assert cfee.files(options(tmp_path / "s", sheet=str(other)))[0] == other
@@ -285,8 +285,9 @@ def test_check(small, tmp_path, capsys):
     assert "pictures of happiness 2" in said and "pictures of happily surprised 1" in said
     assert "faces found: frontal 2 pictures without a face 1" in said
     assert "cfee: no face found: 1 (02_103_3)" in said
+    save(folder / "02_104_4.jpg", photograph(2))
     made = cfee.arrays(options(tmp_path, crop="detect", image_size=SIZE, colour=True, categories="all"))
-    assert sum(len(p["id"]) for p in made.values()) == 2
+    assert sorted(p["id"].item() for p in made.values()) == ["02_101_1", "02_104_4", "08_102_2"]
 
 
 def test_names():

@@ -136,7 +136,7 @@ def test_a_network_that_takes_colours_is_shown_colours(tmp_path):
     tint = np.array([1, 0.6, 0.3])
     made = [dataclasses.replace(s, image=(s.image * tint).astype(np.uint8)) for s in grey]
     exported.write(arrays.Parts(*made, "theirs"), tmp_path / "set")
-    c = runs.tiny_config(str(tmp_path / "set"), train__epochs=1)
+    c = runs.tiny_config(str(tmp_path / "set"), train__epochs=1, parallel__devices=1)
     assert train.train(c, str(tmp_path / "w")) == 0
     pixels = np.stack([colours(n, 16) for n in range(2)])
     for n in range(2):

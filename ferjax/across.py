@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, human, human_table, learned, metrics, results
-from ferjax.models import fer_cnn
+from ferjax import evaluate, human, human_table, learned, metrics, models, results
+from ferjax.augment import input_shape
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
@@ -83,8 +83,8 @@ def across(
     known = learned.of_run(workdir, part.picture_shape)
     leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
-    model = fer_cnn.build(c.model, len(classes))
-    params, step = evaluate.load_weights(workdir, which, model, part.image.shape[1:])
+    model = models.build(c.model, len(classes))
+    params, step = evaluate.load_weights(workdir, which, model, input_shape(c, part.image.shape[1:]))
     views = views or c.evaluate.views
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
     scored, probability, note = on_common(part, probability, classes)

@@ -10,10 +10,21 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, divide, input, leaks, saliency_input
-from ferjax import au_metrics, checkpoint, files, human, human_table, learned, metrics, results, run, tasks
+from ferjax import (
+    au_metrics,
+    checkpoint,
+    files,
+    human,
+    human_table,
+    learned,
+    metrics,
+    models,
+    results,
+    run,
+    tasks,
+)
 from ferjax import config as config_lib
-from ferjax.augment import normalise
-from ferjax.models import fer_cnn
+from ferjax.augment import input_shape, middle, normalise
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
@@ -21,8 +32,14 @@ WORST = 24  # mistakes shown in the report
 SHIFT = 2 / 48  # of the side: how far the shifted views move
 
 
-def views_of(images: jax.Array, views: int) -> list[jax.Array]:
-    """Test-time views of [b, h, w, c]: as it is, mirrored, shifted by `SHIFT` to four sides and both."""
+def views_of(images: jax.Array, views: int, crop: int = 0) -> list[jax.Array]:
+    """Test-time views of [b, h, w, c]: as it is, mirrored, shifted by `SHIFT` to four sides and both.
+
+    With a crop: the middle square of that side, mirrored, and the four corners and both (Krizhevsky et al.
+    2012, section 4.1).
+    """
+    if crop:
+        return _squares(images, views, crop)
     if views == 1:
         return [images]
     step = max(1, round(SHIFT * images.shape[1]))
@@ -32,6 +49,13 @@ def views_of(images: jax.Array, views: int) -> list[jax.Array]:
         moved = _shift(_shift(images, dy, 1), dx, 2)
         out += [moved, moved[:, :, ::-1]]
     return out
+
+
+def _squares(images: jax.Array, views: int, side: int) -> list[jax.Array]:
+    h, w = images.shape[1:3]
+    corners = [images[:, y : y + side, x : x + side] for y in (0, h - side) for x in (0, w - side)]
+    squares = [middle(images, side), *(corners if views == 10 else [])]
+    return [v for s in squares for v in (s, s[:, :, ::-1])][: max(views, 1)]
 
 
 def _shift(images: jax.Array, by: int, axis: int) -> jax.Array:
@@ -45,7 +69,7 @@ class Predictor:
 
     Args:
       config: the run's.
-      model: as `fer_cnn.build` gives it.
+      model: as `models.build` gives it.
       devices: where to run.
       views: test-time views whose probabilities are averaged: 1, 2 or 10.
     """
@@ -56,7 +80,7 @@ class Predictor:
             squash = jax.nn.sigmoid if config.task == "aus" else jax.nn.softmax
             each = [
                 squash(model.apply({"params": params}, normalise(v, config.model.normalise))[0])
-                for v in views_of(images, views)
+                for v in views_of(images, views, config.augment.crop)
             ]
             return sum(each) / len(each)
 
@@ -116,8 +140,8 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     task = tasks.of(config, parts.train)
     task.check(chosen)
     devices = Devices(config.parallel.mode, None, config.parallel.devices)
-    model = fer_cnn.build(config.model, len(task.names))
-    params, step = load_weights(workdir, which, model, chosen.image.shape[1:])
+    model = models.build(config.model, len(task.names))
+    params, step = load_weights(workdir, which, model, input_shape(config, chosen.image.shape[1:]))
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
@@ -221,7 +245,7 @@ def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) 
       workdir: of a training.
       which: best (by validation), last, or a step.
       model: the network that is to take them.
-      image_shape: [h, w, c] of its input.
+      image_shape: [h, w, c] of its input, see `augment.input_shape`.
     Raises:
       BadInput: no such checkpoint, or one of another network.
     """

@@ -17,8 +17,8 @@ from data_pipelines import BadInput, arrays, pictures, saliency_input
 from data_pipelines.manifest import table as manifest_table
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, files, predict_formats, results
-from ferjax.models import fer_cnn
+from ferjax import evaluate, files, models, predict_formats, results
+from ferjax.augment import input_shape
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
@@ -50,7 +50,8 @@ class Trained(NamedTuple):
       config_hash: of the training's own.
       task: "emotion", or "aus".
       names: of its outputs: classes, or action units.
-      shape: of the pictures, (size, size, 1) grey or (size, size, 3) RGB, before a map is laid over them.
+      shape: of the pictures, (size, size, 1) grey or (size, size, 3) RGB, before a map is laid over them; it
+        may look at the middle of them alone.
       step: of the checkpoint.
       predictor: (params, Split of STEP pictures) -> [STEP, outputs] probabilities.
       params: the weights, on the device.
@@ -218,8 +219,8 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
             f"{workdir}: the network takes {'x'.join(map(str, shape))} values; only square pictures, grey "
             "or in colour, are read so far"
         )
-    model = fer_cnn.build(config.model, len(names))
-    params, step = evaluate.load_weights(workdir, which, model, shape)
+    model = models.build(config.model, len(names))
+    params, step = evaluate.load_weights(workdir, which, model, input_shape(config, shape))
     devices = Devices(config.parallel.mode, None, 1)
     fixed = config.copy_and_resolve_references()
     with fixed.unlocked():

@@ -19,13 +19,13 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, clips, exported, leaks, motion
 from data_pipelines.split import Parts, Split
-from ferjax import budget, detectors, evaluate, files, learned, results, train, transfer
+from ferjax import budget, detectors, evaluate, files, learned, models, results, train, transfer
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
+from ferjax.augment import input_shape
 from ferjax.micro import baselines, end_to_end, evidence, folds, loso, settings, spotted
 from ferjax.micro.lbp_top import lbp_top
 from ferjax.micro.settings import NETWORKS
-from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 from ferjax.protocols import Cell, folder_of
 from ferjax.studies import facts, kept, not_on_disk
@@ -142,11 +142,11 @@ class Study:
             raise BadInput(f"{where} has no config.json; give the workdir of a training")
         c = config_lib.from_json(said["config"])
         names = tuple(said["run"].get("au_names") or said["run"]["classes"])
-        model = fer_cnn.build(c.model, len(names))
+        model = models.build(c.model, len(names))
         shape = (*self.clips.image.shape[1:3], motion.channels(kind, self.clips.image.shape[3]))
         which = self.c.frames.transfer.checkpoint if self.c.network == "given" else "best"
-        params, _ = evaluate.load_weights(where, which, model, shape)
-        return Network(model, params, classes=names, normalise=c.model.normalise)
+        params, _ = evaluate.load_weights(where, which, model, input_shape(c, shape))
+        return Network.of(c, model, params, names)
 
     def features(self, network: Network, kind: str) -> np.ndarray:
         """float32 [n, t, d] of every frame of every sequence; 0 where masked."""

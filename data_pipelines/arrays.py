@@ -52,7 +52,8 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
           network learns from them is not about emotions. Test keeps its own.
         saliency: what is laid over the pictures at the end, see `saliency_input`.
 
-      need: the parts that must have images; a set that is only reported may lack the others.
+      need: the parts that must have images; a set that is only reported may lack the others. Maps of saliency
+        are laid over these parts alone.
 
     Returns:
       Parts; each Split is sorted by id.
@@ -101,7 +102,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         done[part] = resize(split, size) if size else split
     for line in parts.findings:
         log.warning("%s", line)
-    return saliency_input.weighted(parts._replace(**done), data["saliency"])
+    return saliency_input.weighted(parts._replace(**done), data["saliency"], need)
 
 
 def data_set(data: Mapping) -> tuple:

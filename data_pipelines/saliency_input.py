@@ -13,7 +13,7 @@ picture's map of the same part, `inverted` one minus the map; method = centre is
 import functools
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +27,11 @@ CONTROLS = ("none", "shuffled", "inverted")
 DEFAULTS = {"mode": "none", "method": "spectral", "control": "none", "maps": "", "share": 0.5, "sigma": 0.25}
 
 
-def weighted(parts: Parts, how: Mapping) -> Parts:
-    """All parts with saliency as `how`, a config's data.saliency, says; see `weigh`."""
+def weighted(parts: Parts, how: Mapping, need: Sequence[str] = ("train", "select", "test")) -> Parts:
+    """The needed parts with saliency as `how`, a config's data.saliency, says; see `weigh`."""
     if how.get("mode", "none") == "none":
         return parts
-    return parts._replace(**{name: weigh(getattr(parts, name), how) for name in ("train", "select", "test")})
+    return parts._replace(**{name: weigh(getattr(parts, name), how) for name in need})
 
 
 def weigh(split: Split, how: Mapping) -> Split:
@@ -105,7 +105,7 @@ def maps_of(split: Split, how: Mapping) -> np.ndarray:
 
 
 def _spectral(split: Split) -> np.ndarray:
-    """Maps by the spectral residual; those of the last splits are kept, since a study asks for them often."""
+    """Maps by the spectral residual; those of the last splits are kept, since a study asks often."""
     return _spectral_kept(split.hash, _Held(split.image))
 
 
@@ -122,7 +122,7 @@ class _Held:
         return 0
 
 
-@functools.lru_cache(maxsize=6)
+@functools.lru_cache(maxsize=24)
 def _spectral_kept(_: str, held: _Held) -> np.ndarray:
     maps = [saliency_maps.spectral_residual(one) for one in held.value]
     held.value = None

@@ -189,6 +189,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("aus.least", 1),
         ("aus.threshold", 1 <= c.aus.threshold <= 5, "1 (A, trace) to 5 (E, maximum)"),
         one_of("aus.weights", "none", "balanced"),
+        at_least("train.select_every", 1),
         at_least("train.log_every", 1),
         at_least("checkpoint.every_steps", 0),
         at_least("checkpoint.keep", 1),

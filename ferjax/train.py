@@ -205,7 +205,7 @@ class _Loop:
                     batch["stop"] = np.full(len(batch["mask"]), bool(self.signals.caught))
                 state, sums = self.step(state, batch, resident)
                 finished = queue.push(step, sums)
-                end_of_epoch = step % self.steps_per_epoch == 0
+                end_of_epoch = self._looks_after(step)
                 due = end_of_epoch or (every and step % every == 0)
                 if due:
                     finished += queue.drain()
@@ -225,6 +225,11 @@ class _Loop:
                     return state, 128 + stop
         assert saved == self.steps
         return state, 0
+
+    def _looks_after(self, step: int) -> bool:
+        """Whether an epoch ends there after which the selecting part is looked at; after the last one it is."""
+        epoch, rest = divmod(step, self.steps_per_epoch)
+        return not rest and (epoch % self.config.train.select_every == 0 or step == self.steps)
 
     def _batches(self, done: int):
         """This process's share of the batches from step `done` on."""

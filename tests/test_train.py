@@ -210,6 +210,18 @@ def test_best_is_kept_beside_last_and_evaluated(data_dir, tmp_path):
     assert (tmp_path / "results/test.png").stat().st_size > 1000
 
 
+def test_the_selecting_part_is_looked_at_every_few_epochs_and_at_the_end(data_dir, tmp_path):
+    c = runs.tiny_config(data_dir, **{"train.epochs": 5, "train.select_every": 2})
+    assert train.train(c, str(tmp_path / "few")) == 0
+    lines = [json.loads(line) for line in (tmp_path / "few/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["split"] == "select"] == [2, 4, 5]
+    with c.unlocked():
+        c.train.select_every = 1
+    assert train.train(c, str(tmp_path / "all")) == 0
+    every = [json.loads(line) for line in (tmp_path / "all/metrics.jsonl").read_text().splitlines()]
+    assert [line for line in every if line["epoch"] in (2, 4, 5)] == lines  # the same training
+
+
 def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
     parts = arrays.load_parts(runs.tiny_config(data_dir).data)
     image = parts.test.image.copy()

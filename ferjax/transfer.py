@@ -122,7 +122,7 @@ def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, 
 
     Convolutions fit any image size. A first convolution of one channel becomes one of three that gives a
     coloured grey picture the same response (a third each), and one of three becomes one (their sum); one
-    channel more, a map of saliency, begins at zero. A dense layer belongs to its image size, except AlexNet's.
+    channel more, a map of saliency, begins at zero. A dense layer belongs to its image size, not AlexNet's.
     Logits of a training go by the names of what they tell, in whatever order these stand; those of a file,
     which names none, as they are where their count fits.
 
@@ -201,8 +201,8 @@ def _of_file(c: ConfigDict) -> _Source:
 
 def _unknown(file: str) -> str:
     return (
-        f"This network's weights began as those of {pathlib.Path(file).name}, a file that does not say on what "
-        "they were trained: whether on images reported here is not known."
+        f"This network's weights began as those of {pathlib.Path(file).name}, which does not say what it was "
+        "trained on: whether on images reported here is not known."
     )
 
 
@@ -277,7 +277,8 @@ def _why(name: str, source: _Source, c: ConfigDict, here, was, wanted) -> str:
         sizes = ["x".join(map(str, one)) for one in (side, here[:2])]
         why.append(
             f"a dense layer belongs to its image size, {sizes[0]} there and {sizes[1]} here "
-            "(data.image_size, augment.crop): take the convolutions alone, transfer.take=block*, or train at that size"
+            "(data.image_size, augment.crop): take the convolutions alone, transfer.take=block*, or train at "
+            "that size"
         )
     if not why and name == "logits":
         why = ["another number of outputs"]

@@ -1,4 +1,4 @@
-"""Files of weights, read as PyTorch and safetensors wrote them; what is wrong is one line, and nothing runs."""
+"""Files of weights, read as PyTorch and safetensors wrote them; what is wrong is one line, nothing runs."""
 
 import hashlib
 import io

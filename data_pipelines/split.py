@@ -175,7 +175,7 @@ class Split:
                     classes=tuple(file["classes"].tolist()),
                     au_names=tuple(file["au_names"].tolist()),
                     **{field: file[field] for field in FIELDS},
-                    plain=file["plain"] if "plain" in file else None,
+                    plain=file.get("plain"),
                     beside=int(file["beside"]) if "beside" in file else 0,
                 )
         except FileNotFoundError:

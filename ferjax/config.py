@@ -133,7 +133,7 @@ def default() -> ConfigDict:
     c.train = t = ConfigDict()
     t.epochs = 20
     t.select_by = "accuracy"  # accuracy, uf1 or loss, on the selecting part; task=aus: auc, f1 or loss
-    t.select_every = 1  # epochs between looks at the selecting part, after which weights are saved; small sets
+    t.select_every = 1  # epochs between looks at the selecting part; weights are saved then
     t.log_every = 50  # steps between progress lines
 
     c.checkpoint = k = ConfigDict()

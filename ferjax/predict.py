@@ -210,8 +210,8 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
     how = saliency_input.checked(config.data.saliency)
     if how["mode"] != "none" and (how["method"] == "maps" or how["control"] == "shuffled"):
         raise BadInput(
-            f"{workdir}: the network was trained on {saliency_input.described(how)}, which pictures of yours do "
-            "not have; train one with data.saliency.method=spectral"
+            f"{workdir}: the network was trained on {saliency_input.described(how)}, which pictures of yours "
+            "do not have; train one with data.saliency.method=spectral"
         )
     picture = (*shape[:2], shape[2] - (how["mode"] == "channel"))
     if shape[0] != shape[1] or picture[2] not in CHANNELS:

@@ -227,7 +227,7 @@ class _Loop:
         return state, 0
 
     def _looks_after(self, step: int) -> bool:
-        """Whether an epoch ends there after which the selecting part is looked at; after the last one it is."""
+        """Whether an epoch ends there after which the selecting part is looked at; the last one always is."""
         epoch, rest = divmod(step, self.steps_per_epoch)
         return not rest and (epoch % self.config.train.select_every == 0 or step == self.steps)
 

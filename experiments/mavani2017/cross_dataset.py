@@ -3,8 +3,8 @@
     ferjax reproduce --config experiments/mavani2017/cross_dataset.py --workdir runs/mavani_cross \
         --dir rafd=/path/to/RaFD --dir cfee=/path/to/CFEE --config.pretrained=alexnet-owt-7be5be79.pth
 
-A set that is not named leaves a gap; the built-in faces are always there. The paper's abstract gives no figure of
-this without saliency; saliency.py has the one with.
+A set that is not named leaves a gap; the built-in faces are always there. The paper's abstract gives no
+figure of this without saliency; saliency.py has the one with.
 """
 
 from ferjax.saliency import inputs, recipe

@@ -1,11 +1,11 @@
 """Mavani, Raman & Miyapuram 2017, and what the paper lacks: did the saliency map help?
 
-    ferjax reproduce --config experiments/mavani2017/saliency.py --workdir runs/saliency --dir rafd=/path/to/RaFD \
-        --dir cfee=/path/to/CFEE
+    ferjax reproduce --config experiments/mavani2017/saliency.py --workdir runs/saliency \
+        --dir rafd=/path/to/RaFD --dir cfee=/path/to/CFEE
 
-AlexNet on faces as they are, times their saliency map (the paper), dimmed by it, beside it, and on controls:
-another face's map, the map inverted, a centre Gaussian. RaFD and CFEE in folds of subjects; the built-in faces
-are always there as another set. With published weights:
+AlexNet on faces as they are, times their saliency map (the paper), dimmed by it, beside it, and on
+controls: another face's map, the map inverted, a centre Gaussian. RaFD and CFEE in folds of subjects; the
+built-in faces are always there as another set. With published weights:
 
     --config.pretrained=alexnet-owt-7be5be79.pth
 

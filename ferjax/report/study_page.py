@@ -29,7 +29,8 @@ def page(path: pathlib.Path, faces: bool = True) -> str:
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
         "tables": [{"title", "head", "rows"}],
-        "clips": [files below its folder, see `strips`], "pictures": [{"file", "title", "faces"}], "cells": name -> {"seconds", "created"}}. A cell
+        "clips": [files below its folder, see `strips`],
+        "pictures": [{"file", "title", "faces"}], "cells": name -> {"seconds", "created"}}. A cell
         that is not there has no accuracy, and why as "not on disk: more".
       faces: False embeds no picture of a face.
     Raises:

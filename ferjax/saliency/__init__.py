@@ -1,0 +1,1 @@
+"""Where people look: maps, their metrics, and faces weighted by them."""

@@ -1,8 +1,8 @@
 """Faces weighted by saliency, beside what else it could be: the cells of the study.
 
-Mavani, Raman & Miyapuram 2017 fine-tune AlexNet on the product of a face and its saliency map, and do not show
-whether the map helped. Here every way of putting a map in, and every control, is trained on the same people
-with the same seeds, in folds of subjects, and tested on the people left out and on the other sets.
+Mavani, Raman & Miyapuram 2017 fine-tune AlexNet on the product of a face and its saliency map, and do not
+show whether the map helped. Here every way of putting a map in, and every control, is trained on the same
+people with the same seeds, in folds of subjects, and tested on the people left out and on the other sets.
 `input_tables` writes what came out; docs/saliency.md says what is compared with what.
 """
 

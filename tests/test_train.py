@@ -256,6 +256,19 @@ def test_views_average_probabilities(data_dir):
     np.testing.assert_allclose(got[1], (there + mirrored) / 2, rtol=1e-4)
 
 
+def test_ten_views_with_a_crop_are_the_corners_and_the_middle():
+    images = jax.random.uniform(jax.random.key(0), (2, 9, 8, 1))
+    views = evaluate.views_of(images, 10, 6)
+    wanted = [images[:, y : y + 6, x : x + 6] for y, x in ((1, 1), (0, 0), (0, 2), (3, 0), (3, 2))]
+    for i, one in enumerate(wanted):
+        np.testing.assert_array_equal(views[2 * i], one)
+        np.testing.assert_array_equal(views[2 * i + 1], one[:, :, ::-1])
+    assert len(views) == 10
+    for n in (1, 2):
+        for got, one in zip(evaluate.views_of(images, n, 6), views[:n], strict=True):
+            np.testing.assert_array_equal(got, one)
+
+
 def test_ten_views_are_five_shifts_mirrored_or_not():
     images = jnp.arange(2 * 4 * 4.0).reshape(2, 4, 4, 1)
     views = evaluate.views_of(images, 10)

@@ -19,7 +19,7 @@ FIXATIONS = 60  # of all observers of a scene
 ON_ODD, ON_OTHERS = 0.75, 0.1  # shares of them; the rest is in the middle
 SPREAD = 0.03  # of fixations about what they are on, share of the scene's height
 MIDDLE = 0.18  # of those in the middle, share of the sides
-BLUR = 0.04  # of the map, share of the height
+BLUR = 0.06  # of the map, share of the height
 
 
 def gaze(folder: str, frame: tuple[int, int], options: dict) -> dict:
@@ -67,11 +67,11 @@ def scene(frame: tuple[int, int], key: tuple[int, int, int]) -> tuple[np.ndarray
     """(uint8 [h, w, 3], int64 [m, 2] rows and columns of fixations) of a key (seed, part, number)."""
     h, w = frame
     rng = np.random.default_rng(key)
-    ground = rng.uniform(60, 170, 3)
-    noise = saliency_maps.resize(rng.normal(0, 25, (max(3, h // 12), max(3, w // 12))), h, w)
-    picture = np.repeat((ground + noise[..., None]), 1, 2) + rng.normal(0, 5, (h, w, 1))
-    plain = np.clip(ground + rng.uniform(25, 45) * rng.choice([-1, 1]) + rng.normal(0, 6, 3), 0, 255)
-    odd = np.clip(255 - ground + rng.choice([-90, 90], 3), 0, 255)
+    ground = rng.uniform(90, 150, 3)
+    noise = saliency_maps.resize(rng.normal(0, 12, (max(3, h // 12), max(3, w // 12))), h, w)
+    picture = ground + noise[..., None] + rng.normal(0, 4, (h, w, 1))
+    plain = ground + rng.uniform(20, 35) * rng.choice([-1, 1]) + rng.normal(0, 5, 3)
+    odd = np.clip(ground + rng.uniform(70, 110, 3) * rng.choice([-1, 1], 3), 0, 255)
     size, form, places = rng.uniform(0.05, 0.08) * h, rng.integers(2), []
     n_odd, n_plain = rng.integers(1, 4), rng.integers(9, 14)
     while len(places) < n_odd + n_plain:

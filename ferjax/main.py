@@ -59,6 +59,7 @@ SMALLER = {
     "reproduce": "lower --config.sets.<name>.source.input.batch_size (and .head, .fine), or --jobs",
     "attribute": "lower --config.attribute.batch_size, or take the first few with --config.data.limit",
     "predict": "lower --config.evaluate.batch_size",
+    "saliency": "free some memory, or take --method spectral",
     "data export": "lower --config.data.image_size, or take the first few with --config.data.limit",
 }
 """What needs less memory, by verb."""
@@ -159,6 +160,19 @@ def _parser() -> argparse.ArgumentParser:
         help="files of a set of the study; repeat",
     )
     again.add_argument("--jobs", type=int, default=1, help="processes that share the cells; 1")
+
+    look = verb(
+        "saliency",
+        "write maps of what stands out in pictures",
+        workdir=False,
+        more="With --config, --config.KEY=VALUE changes a key of that file, as in --config.data.dir=FOLDER.",
+    )
+    look.add_argument("--images", default="", metavar="FOLDER", help="pictures, there and below")
+    look.add_argument("--config", default="", help="instead: all images of this experiment, as prepared")
+    look.add_argument("--method", required=True, help="ml_net, spectral or centre")
+    look.add_argument("--weights", default="", metavar="FILE", help="ml_net: mlnet_salicon_weights.pkl")
+    look.add_argument("--workdir", default="", help="ml_net, instead: of a training of it")
+    look.add_argument("--out", required=True, metavar="FOLDER", help="for the maps; goes on where it stopped")
 
     data = verb("data", "look at a data set, or export its parts", workdir=False)
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -328,6 +342,20 @@ def _reproduce(args, overrides) -> int:
     return status
 
 
+def _saliency(args, overrides) -> int:
+    from ferjax.saliency import maps
+
+    if bool(args.images) == bool(args.config):
+        raise BadInput("name the pictures: --images FOLDER, or --config EXPERIMENT for those of a training")
+    if args.images and overrides:
+        raise BadInput(f"--config.{overrides[0]} changes a key of --config FILE, and none was given")
+    sources = maps.below(args.images, args.out) if args.images else maps.of_experiment(args.config, overrides)
+    told = maps.write(args.out, args.method, sources, args.weights, args.workdir)
+    print(maps.words(told, args.out), file=sys.stderr)
+    print(f"maps: {args.out}")
+    return 0
+
+
 def _data(args, overrides) -> int:
     from data_pipelines import arrays, exported
 
@@ -350,6 +378,7 @@ VERBS = {
     "report": _report,
     "attribute": _attribute,
     "reproduce": _reproduce,
+    "saliency": _saliency,
     "data": _data,
 }
 

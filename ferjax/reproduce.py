@@ -15,7 +15,10 @@ from ferjax.micro import study as micro_study
 from ferjax.micro import tables as micro_tables
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.protocols import span
-from ferjax.saliency import input_tables, inputs
+from ferjax.saliency import study as saliency_study
+from ferjax.saliency import tables as saliency_tables
+from ferjax.weighted import study as weighted_study
+from ferjax.weighted import tables as weighted_tables
 
 
 def load(path: str, overrides: Sequence[str] = (), dirs: Sequence[str] = ()) -> ConfigDict:
@@ -103,6 +106,7 @@ STUDIES = {
     "au_detection": (au_study.Study, au_tables.write),
     "kfold": (kfold.Study, kfold.write),
     "micro_expression": (micro_study.Study, micro_tables.write),
-    "saliency": (inputs.Study, input_tables.write),
+    "saliency_training": (saliency_study.Study, saliency_tables.write),
+    "weighted_faces": (weighted_study.Study, weighted_tables.write),
 }
 """c.study -> (what its cells are, what writes its tables)."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ferjax.saliency import differences
+from ferjax.weighted import differences
 
 
 def answers(gain, people=12, pictures=10, seeds=4, seed=0):

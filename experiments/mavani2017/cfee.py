@@ -7,18 +7,18 @@ Without the published weights training begins from an AlexNet trained on built-i
 paper does not say whether its test faces were of other people; here they are.
 """
 
-from ferjax.saliency import inputs, recipe
+from ferjax.weighted import recipe, study
 
 
 def get_config():
     """The study."""
-    c = inputs.default()
+    c = study.default()
     c.name = "Mavani et al. 2017: CFEE"
     c.inputs, c.folds, c.seeds = "none", 10, 1
     c.pretrain.source = recipe.drawn_faces(people=300, pictures=40, epochs=12)
     source = recipe.alexnet(epochs=20)
     source.data.name = "cfee"
-    inputs.add_set(c, "cfee", source, "CFEE")
+    study.add_set(c, "cfee", source, "CFEE")
     c.paper_says = recipe.PAPER
     c.paper["none/cfee/cfee"] = 74.79
     return c

@@ -7,12 +7,12 @@ A set that is not named leaves a gap; the built-in faces are always there. The p
 figure of this without saliency; saliency.py has the one with.
 """
 
-from ferjax.saliency import inputs, recipe
+from ferjax.weighted import recipe, study
 
 
 def get_config():
     """The study."""
-    c = inputs.default()
+    c = study.default()
     c.name = "Mavani et al. 2017: across data sets"
     c.inputs, c.folds, c.seeds = "none", 5, 2
     c.map = "contempt="
@@ -20,9 +20,9 @@ def get_config():
     for name, title in (("rafd", "RaFD"), ("cfee", "CFEE")):
         source = recipe.alexnet(epochs=20)
         source.data.name = name
-        inputs.add_set(c, name, source, title)
+        study.add_set(c, name, source, title)
     source = recipe.alexnet(epochs=8)
     source.data.name = "facsynth"
     source.data.options.n_subjects, source.data.options.images_per_subject = 60, 30
-    inputs.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
+    study.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
     return c

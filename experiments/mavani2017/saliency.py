@@ -18,12 +18,12 @@ Written for an accelerator; on two CPU cores the printed time budget is a matter
 --config.folds=3 --config.inputs=none,product,shuffled --config.across=False
 """
 
-from ferjax.saliency import inputs, recipe
+from ferjax.weighted import recipe, study
 
 
 def get_config():
     """The study."""
-    c = inputs.default()
+    c = study.default()
     c.name = "Mavani et al. 2017: faces weighted by saliency"
     c.folds, c.seeds = 5, 2
     c.map = "contempt="  # RaFD has it, CFEE does not
@@ -32,12 +32,12 @@ def get_config():
     for name, title in (("rafd", "RaFD"), ("cfee", "CFEE")):
         source = recipe.alexnet(epochs=12)
         source.data.name = name
-        inputs.add_set(c, name, source, title)
+        study.add_set(c, name, source, title)
 
     source = recipe.alexnet(epochs=6)
     source.data.name = "facsynth"
     source.data.options.n_subjects, source.data.options.images_per_subject = 60, 30
-    inputs.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
+    study.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
 
     c.paper_says = recipe.PAPER
     c.paper["product/rafd/cfee"] = 65.39  # "the most generalised experiment": which sets is not said there

@@ -1,7 +1,8 @@
 """ML-Net (Cornia, Baraldi, Serra & Cucchiara 2016, A deep multi-level network for saliency prediction).
 
 VGG16 with pool4 at stride 1, so that everything is at an eighth of the input; its pool3, pool4 and conv5_3
-side by side, dropout, a 3x3 convolution, a 1x1 convolution to one map, times a learned prior of 6x8, enlarged.
+side by side, dropout, a 3x3 convolution, a 1x1 convolution to one map, times a learned prior of 6x8, which
+is enlarged.
 
 What the paper leaves open is taken from the authors' code for Keras 1.1 on Theano 0.9
 (github.com/marcellacornia/mlnet, model.py and eltwise_product.py):
@@ -15,8 +16,8 @@ What the paper leaves open is taken from the authors' code for Keras 1.1 on Thea
 
 Decided here: an input that is not 480x640 keeps the prior of 6x8, enlarged to its output; where that is no
 whole multiple, as images are resized (pixels as areas). Channels are red, green, blue: `weights.keras_file`
-turns the published first kernel round. From scratch, VGG's convolutions begin as He et al. 2015 and the
-1x1 convolution's bias at 0.1, since a map that begins at 0 everywhere would stay there.
+turns the published first kernel round. VGG's convolutions begin as He et al. 2015; the 1x1 convolution begins
+with the absolute values of Glorot's, which keep the map above 0: where its ReLU is 0 nothing is learned.
 """
 
 from collections.abc import Callable
@@ -34,6 +35,11 @@ Array = jax.Array
 PRIOR = (6, 8)  # of an output of 60x80
 SCALE = 8  # pixels of the input to one of the output
 GLOROT = nn.initializers.glorot_normal()
+
+
+def positive(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+    """Absolute values of Glorot's normal initialisation."""
+    return jnp.abs(GLOROT(key, shape, dtype))
 
 
 class Prior(nn.Module):
@@ -59,8 +65,8 @@ class OneMap(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """[b, h, w, c] -> [b, h, w, 1]."""
-        kernel = self.param("kernel", GLOROT, (1, 1, x.shape[-1], 1), self.param_dtype)
-        bias = self.param("bias", nn.initializers.constant(0.1), (1,), self.param_dtype)
+        kernel = self.param("kernel", positive, (1, 1, x.shape[-1], 1), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros, (1,), self.param_dtype)
         return x @ kernel[0, 0].astype(self.dtype) + bias.astype(self.dtype)
 
 

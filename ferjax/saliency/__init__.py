@@ -1,1 +1,1 @@
-"""Where people look: maps, their metrics, and faces weighted by them."""
+"""Where people look: maps of any pictures, their metrics, and ML-Net trained to draw them."""

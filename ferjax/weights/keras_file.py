@@ -1,4 +1,4 @@
-"""Weights that Keras 1 wrote on Theano, as HDF5: a file -> its arrays by name -> VGG16's and ML-Net's parameters.
+"""Weights that Keras 1 wrote on Theano, as HDF5: a file -> arrays by name -> parameters of VGG16 and ML-Net.
 
 Read with h5py: numbers alone, nothing is run, no other file is followed into. `mlnet_salicon_weights.pkl` is
 such a file in spite of its name.
@@ -50,7 +50,8 @@ def read(path) -> dict[str, np.ndarray]:
         )
     try:
         with h5py.File(path, "r") as file:
-            return _arrays(path, file["model_weights"] if "model_weights" in file else file)
+            whole = "model_weights" in file
+            return _arrays(path, _inside(path, file, "model_weights") if whole else file)
     except BadInput:
         raise
     except Exception as error:  # whatever the HDF5 library raises on a damaged file
@@ -136,8 +137,8 @@ def ml_net(arrays: Mapping[str, np.ndarray], like: Mapping, where: str = "weight
     layers, prior = _convolutions(arrays), [name for name, a in arrays.items() if a.ndim == 2]
     if not is_ml_net(arrays):
         raise BadInput(
-            f"{where}: holds {len(layers)} convolutions and {len(prior)} matrices, and ML-Net has {len(ML_NET)} "
-            "and one, its prior"
+            f"{where}: holds {len(layers)} convolutions and {len(prior)} matrices, and ML-Net has "
+            f"{len(ML_NET)} and one, its prior"
         )
     out = {
         part: _part(where, part, name, pair, like[part])
@@ -169,8 +170,8 @@ def _part(where: str, part: str, layer: str, found: list[np.ndarray], like: Mapp
     h, w, i, o = like["kernel"].shape
     if kernel.shape != (o, i, h, w):
         raise BadInput(
-            f"{where}: layer {layer} ({part}) has a kernel of {_by(kernel.shape)}, and {_by((o, i, h, w))} is "
-            "needed (outputs, inputs, rows, columns, as Keras 1 writes on Theano)"
+            f"{where}: layer {layer} ({part}) has a kernel of {_by(kernel.shape)}, and {_by((o, i, h, w))} "
+            "is needed (outputs, inputs, rows, columns, as Keras 1 writes on Theano)"
         )
     kernel = kernel[:, :, ::-1, ::-1].transpose(2, 3, 1, 0)
     if part == LAYERS[0]:

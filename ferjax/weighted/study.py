@@ -3,7 +3,7 @@
 Mavani, Raman & Miyapuram 2017 fine-tune AlexNet on the product of a face and its saliency map, and do not
 show whether the map helped. Here every way of putting a map in, and every control, is trained on the same
 people with the same seeds, in folds of subjects, and tested on the people left out and on the other sets.
-`input_tables` writes what came out; docs/saliency.md says what is compared with what.
+`tables` writes what came out; docs/saliency.md says what is compared with what.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ INPUTS = {
 def default() -> ConfigDict:
     """A study without sets; an experiment adds them with `add_set`."""
     c = ConfigDict()
-    c.study = "saliency"
+    c.study = "weighted_faces"
     c.name = "unnamed"
     c.seeds = 1
     c.folds = 0  # 0: each set's own division; else so many folds of its subjects, of sets with `folds`

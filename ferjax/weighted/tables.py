@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from ferjax import across, config, files, protocols, results, study_file
-from ferjax.saliency import differences
-from ferjax.saliency.inputs import INPUTS, NONE, Study
 from ferjax.studies import kept_predictions, kept_results, pooled, span, table
+from ferjax.weighted import differences
+from ferjax.weighted.study import INPUTS, NONE, Study
 
 HEAD = (
     "trained on",
@@ -26,15 +26,15 @@ FACES = 4  # rows of the picture of inputs
 
 
 def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
-    """Pools folds and seeds and writes W/saliency, W/results and W/study.json.
+    """Pools folds and seeds and writes W/weighted, W/results and W/study.json.
 
     Args:
       study: with its sets.
       done: cell name -> found, all finished.
     Returns:
-      W/saliency.
+      W/weighted.
     """
-    out, rows, charts, sentences = study.workdir / "saliency", [], [], []
+    out, rows, charts, sentences = study.workdir / "weighted", [], [], []
     for a in study.sets:
         for b in study.sets:
             if a != b and not study.c.across:
@@ -69,7 +69,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
         remarks=[*sentences, *notes],
         gaps=list(study.gaps.values()),
         cells=protocols.kept(study.workdir),
-        pictures=[{"file": "saliency/inputs.png", "title": "What the networks are shown", "faces": True}],
+        pictures=[{"file": "weighted/inputs.png", "title": "What the networks are shown", "faces": True}],
     )
     return out
 

@@ -9,7 +9,8 @@ import pytest
 from data_pipelines import BadInput
 from ferjax import config, protocols, reproduce, train
 from ferjax.report import write_report
-from ferjax.saliency import input_tables, inputs
+from ferjax.weighted import study as weighted
+from ferjax.weighted import tables
 
 
 def source(people, seed, epochs=1):
@@ -23,10 +24,10 @@ def source(people, seed, epochs=1):
 
 
 def study(**more):
-    c = inputs.default()
+    c = weighted.default()
     c.name, c.folds, c.bootstrap, c.inputs = "tiny", 3, 100, "none,product"
-    inputs.add_set(c, "a", source(9, 0), "faces A")
-    inputs.add_set(c, "b", source(12, 50), "faces B", in_folds=False)
+    weighted.add_set(c, "a", source(9, 0), "faces A")
+    weighted.add_set(c, "b", source(12, 50), "faces B", in_folds=False)
     c.update(more)
     return c
 
@@ -34,7 +35,7 @@ def study(**more):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """W of a study whose trainings are done, and what was said."""
-    workdir, said = tmp_path_factory.mktemp("saliency"), []
+    workdir, said = tmp_path_factory.mktemp("weighted"), []
     c = study()
     folder, status = reproduce.reproduce(c, workdir, said.append)
     assert status == 0
@@ -53,7 +54,7 @@ def predictions(workdir, name):
 
 
 def test_cells_are_of_every_set_input_and_fold(tmp_path):
-    s = inputs.Study(study(seeds=2), tmp_path)
+    s = weighted.Study(study(seeds=2), tmp_path)
     names = [cell.name for cell in s.cells()]
     assert len(names) == len(set(names)) == 2 * 2 * (3 + 1)
     assert "a/product/fold2/seed1" in names
@@ -62,7 +63,7 @@ def test_cells_are_of_every_set_input_and_fold(tmp_path):
 
 
 def test_people_are_disjoint_and_the_same_for_every_input(tmp_path):
-    s = inputs.Study(study(), tmp_path)
+    s = weighted.Study(study(), tmp_path)
     tested = []
     for fold in range(3):
         with_map, without = s.parts("a", "product", fold), s.parts("a", "none", fold)
@@ -87,7 +88,7 @@ def test_the_table_is_of_the_predictions(finished):
         assert set(a) == set(b)
         right += [a[name]["label"] == a[name]["predicted"] for name in a]
         base += [b[name]["label"] == b[name]["predicted"] for name in a]
-    row = table["faces A", "faces A", inputs.INPUTS["product"][1]]
+    row = table["faces A", "faces A", weighted.INPUTS["product"][1]]
     assert row["accuracy"].startswith(f"{np.mean(right):.3f} [")
     change = 100 * (np.mean(right) - np.mean(base))
     assert row["minus no map, points"].startswith(f"{change:.1f} [")
@@ -99,7 +100,7 @@ def test_the_table_is_of_the_predictions(finished):
 
 def test_networks_are_tested_with_the_input_they_were_trained_with(finished):
     workdir, _, _ = finished
-    s = inputs.Study(study(), workdir)
+    s = weighted.Study(study(), workdir)
     for kind in ("none", "product"):
         folder = workdir / "cells" / "a" / kind / "fold0" / "seed0"
         said = json.loads((folder / "results" / "on_b_fold0.json").read_text())
@@ -139,7 +140,7 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
     c = study(inputs="none", across=False)
     del c.sets["b"]
     c.pretrain.source = source(10, 99)
-    s = inputs.Study(c, tmp_path)
+    s = weighted.Study(c, tmp_path)
     cells = s.cells()
     assert cells[0].name == "pretrain"
     assert all(cell.needs == ("pretrain",) for cell in cells[1:])
@@ -152,9 +153,9 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
     assert begun
     # the same training, as a workdir given
     given = study(inputs="none", across=False, pretrained=str(tmp_path / "cells/pretrain/run"))
-    assert inputs.Study(given, tmp_path / "other").config("a", "none", 0, 0).transfer.workdir
-    other = inputs.Study(study(inputs="none", across=False), tmp_path / "third")
-    keys = {inputs.Study(x, tmp_path / "w").cells()[-1].key for x in (given, other.c, c)}
+    assert weighted.Study(given, tmp_path / "other").config("a", "none", 0, 0).transfer.workdir
+    other = weighted.Study(study(inputs="none", across=False), tmp_path / "third")
+    keys = {weighted.Study(x, tmp_path / "w").cells()[-1].key for x in (given, other.c, c)}
     assert len(keys) == 3  # begun elsewhere: other cells
 
 
@@ -172,15 +173,15 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
 )
 def test_mistakes(change, said, tmp_path):
     with pytest.raises(BadInput, match=said):
-        inputs.Study(study(**change), tmp_path).cells()
+        weighted.Study(study(**change), tmp_path).cells()
 
 
 def test_a_set_that_is_not_there_leaves_the_papers_figure_in_a_gap(tmp_path):
     c = study()
     c.sets.a.source.data.name, c.sets.a.source.data.options = "fer2013", {}
     c.paper["none/a/b"] = 65.39
-    s = inputs.Study(c, tmp_path)
+    s = weighted.Study(c, tmp_path)
     assert "no folder was named" in s.gaps["a"]
-    (gap,) = input_tables._gaps(s)
+    (gap,) = tables._gaps(s)
     assert gap["paper"] == "0.6539"
     assert gap["accuracy"] == "not on disk"

@@ -1,6 +1,7 @@
 """The command line: verbs and flags, nothing else."""
 
 import argparse
+import functools
 import logging
 import os
 import signal
@@ -160,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         help="files of a set of the study; repeat",
     )
     again.add_argument("--jobs", type=int, default=1, help="processes that share the cells; 1")
+    again.add_argument(
+        "--no-budget", action="store_true", help="begin without measuring how long it will take"
+    )
 
     look = verb(
         "saliency",
@@ -333,9 +337,8 @@ def _reproduce(args, overrides) -> int:
         status = protocols.shared(command, args.jobs)
         if status:
             return status
-    folder, status = reproduce.reproduce(
-        study, args.workdir, lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    folder, status = reproduce.reproduce(study, args.workdir, say, budget=not args.no_budget)
     if not status:
         print((folder / "table.md").read_text("utf-8"))
         print(f"report: {report.write_report(args.workdir)}")

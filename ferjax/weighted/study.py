@@ -7,9 +7,9 @@ people with the same seeds, in folds of subjects, and tested on the people left 
 """
 
 import hashlib
-import logging
 import pathlib
 import shutil
+from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
@@ -19,7 +19,7 @@ from ferjax import config as config_lib
 from ferjax.protocols import Cell
 from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
 
-log = logging.getLogger(__name__)
+PARTS = ("train", "select", "test")
 NONE = "none"  # the input without a map, which all others are compared with
 INPUTS = {
     NONE: ({"mode": "none"}, "no map"),
@@ -157,9 +157,9 @@ class Study:
         data.saliency.update(how)
         return data
 
-    def parts(self, name: str, kind: str, fold: int) -> arrays.Parts:
-        """A set, divided, with one kind of input."""
-        return arrays.load_parts(self.data(name, kind, fold))
+    def parts(self, name: str, kind: str, fold: int, need: Sequence[str] = PARTS) -> arrays.Parts:
+        """A set, divided, with one kind of input in the needed parts."""
+        return arrays.load_parts(self.data(name, kind, fold), need)
 
     def config(self, name: str, kind: str, fold: int, seed: int) -> ConfigDict:
         """The config of one training."""
@@ -178,7 +178,7 @@ class Study:
         out = {}
         for name in self.sets:
             for kind in {NONE if kind != "channel" else kind for kind in self.inputs}:
-                split = self.parts(name, kind, 0).train
+                split = self.parts(name, kind, 0, ("train",)).train
                 out[name, kind == "channel"] = budget.speeds(self.config(name, kind, 0, 0), split)
         return out
 
@@ -243,9 +243,6 @@ class Study:
     def remarks(self) -> list[str]:
         """What keeps figures from being comparable with published ones, a line each."""
         return [f"{name}: {line}" for name, one in self.sets.items() for line in remarks(one.source.data)]
-
-
-PARTS = ("train", "select", "test")
 
 
 def begin_from(c: ConfigDict, start: str) -> None:

@@ -200,7 +200,7 @@ def look(study: Study) -> bytes:
 
     kinds, rows = study.inputs, []
     for name in study.sets:
-        shown = {kind: study.parts(name, kind, 0).test.image for kind in kinds}
+        shown = {kind: study.parts(name, kind, 0, ("test",)).test.image for kind in kinds}
         n = len(shown[kinds[0]])
         pick = np.unique(np.linspace(0, n - 1, min(n, max(1, FACES // len(study.sets)))).astype(int))
         rows += [(name, [shown[kind][i] for kind in kinds]) for i in pick]

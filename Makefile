@@ -40,9 +40,11 @@ format: .venv-dev/ok
 	$(DEV)/ruff format .
 	$(DEV)/ruff check --fix .
 
-# speed and memory beside Keras and PyTorch, as ratios from one run; benchmarks/results/latest.json
+# speed and memory beside Keras and PyTorch, as ratios from one run; benchmarks/results/latest.json,
+# and of AlexNet and ML-Net beside PyTorch; benchmarks/results/big_networks.json
 bench: .venv-dev/ok
 	$(DEV)/python -m benchmarks.throughput
+	$(DEV)/python -m benchmarks.big_networks
 
 clean:
 	rm -rf .venv .venv-dev build *.egg-info

@@ -26,11 +26,11 @@ RESULTS = pathlib.Path(__file__).parent / "results" / "latest.json"
 SECONDS, LEAST = 2.0, 3  # each measurement repeats for so long, and so often at least
 
 
-def measure(run) -> list[float]:
+def measure(run, seconds: float = SECONDS, least: int = LEAST) -> list[float]:
     """Seconds of each repetition, after two that warm up."""
     run(), run()
     times, begin = [], time.perf_counter()
-    while len(times) < LEAST or time.perf_counter() - begin < SECONDS:
+    while len(times) < least or time.perf_counter() - begin < seconds:
         start = time.perf_counter()
         run()
         times.append(time.perf_counter() - start)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipelines import BadInput, divide, exported, leaks, prepared
+from data_pipelines import BadInput, divide, exported, leaks, prepared, saliency_input
 from data_pipelines.manifest import table
 from data_pipelines.split import Parts, Split, blank, clips, hash_rows, resize, shuffle_labels, stratified
 
@@ -34,6 +34,7 @@ DEFAULTS = {
     "exclude_duplicates": "none",  # or across
     "limit": 0,  # images per part; 0 is all
     "shuffle_labels": 0,  # 0, or the seed of a permutation
+    "saliency": {},  # maps laid over the pictures; see saliency_input.DEFAULTS
 }
 """What `load_parts` takes where the config does not say."""
 
@@ -49,8 +50,10 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         limit: so many images per part, classes in proportion, chosen by the hash of the id.
         shuffle_labels: the known labels of train and of select are permuted with this seed, a control: what a
           network learns from them is not about emotions. Test keeps its own.
+        saliency: what is laid over the pictures at the end, see `saliency_input`.
 
-      need: the parts that must have images; a set that is only reported may lack the others.
+      need: the parts that must have images; a set that is only reported may lack the others. Maps of saliency
+        are laid over these parts alone.
 
     Returns:
       Parts; each Split is sorted by id.
@@ -99,7 +102,7 @@ def load_parts(data: Mapping, need: Sequence[str] = ("train", "select", "test"))
         done[part] = resize(split, size) if size else split
     for line in parts.findings:
         log.warning("%s", line)
-    return parts._replace(**done)
+    return saliency_input.weighted(parts._replace(**done), data["saliency"], need)
 
 
 def data_set(data: Mapping) -> tuple:
@@ -133,6 +136,18 @@ def data_set(data: Mapping) -> tuple:
             )
         options[key] = value
     return module, options
+
+
+def look_as(data, shape: tuple[int, int, int]) -> None:
+    """Makes a config's `data` give the pictures that a network takes: their size, and colour or grey.
+
+    Args:
+      data: a ConfigDict; of a set that has no choice of colours only the size is changed.
+      shape: [h, w, c] of the network's input; c = 2 or 4 is grey or colour with a map beside.
+    """
+    data.image_size = shape[0]
+    if data.name != "npz" and "colour" in data_set({"name": data.name})[0].OPTIONS:
+        data.options.colour = shape[2] >= 3
 
 
 def names() -> list[str]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput, arrays, exported, labels, prepared
+from data_pipelines import BadInput, arrays, exported, labels, prepared, saliency_input
 from data_pipelines.split import Split, join, resize, stratified
 
 
@@ -32,7 +32,7 @@ def load(data: Mapping) -> Coded:
     sequence; without it each input is one.
 
     Args:
-      data: as for `arrays.load_parts`; limit and image_size hold here too.
+      data: as for `arrays.load_parts`; limit, image_size and saliency hold here too.
     Raises:
       BadInput: no input has a known code, or as `arrays.load_parts`.
     """
@@ -58,5 +58,6 @@ def load(data: Mapping) -> Coded:
     if data["limit"]:
         split = split.take(stratified(split, int(data["limit"])))
     split = resize(split, int(data["image_size"])) if data["image_size"] else split
+    split = saliency_input.weigh(split, data["saliency"])
     sequences = getattr(module, "sequences", None)
     return Coded(split, np.asarray(sequences(split.id) if sequences else split.id, np.str_), rule)

@@ -190,27 +190,43 @@ def codes(units: Sequence[Unit] | None, numbers: Sequence[int]) -> tuple[int, ..
 # Workbooks.
 
 
-def cells(path: Path) -> list[tuple]:
-    """The cells of a workbook's first worksheet: rows of values, None or "" where empty.
+def cells(path: Path, sheet: str = "") -> list[tuple]:
+    """The cells of a worksheet: rows of values, None or "" where empty.
 
+    Args:
+      path: of the workbook, .xlsx or .xls.
+      sheet: the worksheet's name, whose case does not count; "" is the first.
     Raises:
-      BadInput: it is no workbook, or damaged.
+      BadInput: it is no workbook, or damaged, or has no such worksheet.
     """
     try:
         content = Path(path).read_bytes()
     except OSError as error:
         raise BadInput(f"{path}: cannot be read ({error.strerror})") from None
-    return _xlsx(path, content) if content.startswith(b"PK") else _xls(path, content)
+    return (_xlsx if content.startswith(b"PK") else _xls)(path, content, sheet)
 
 
-def _xlsx(path: Path, content: bytes) -> list[tuple]:
+def _place(path: Path, names: Sequence[str], sheet: str) -> int:
+    """Which of the worksheets is meant, from 0."""
+    if not sheet:
+        return 0
+    plain = [name.strip().lower() for name in names]
+    if sheet.lower() not in plain:
+        raise BadInput(f"{path}: no worksheet {sheet} in it; it has {', '.join(names)}")
+    return plain.index(sheet.lower())
+
+
+def _xlsx(path: Path, content: bytes, sheet: str) -> list[tuple]:
     import openpyxl
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what openpyxl leaves out: formats, checks of input
             book = openpyxl.load_workbook(io.BytesIO(content), data_only=True)
-        return list(book.worksheets[0].iter_rows(values_only=True))
+        at = _place(path, [found.title for found in book.worksheets], sheet)
+        return list(book.worksheets[at].iter_rows(values_only=True))
+    except BadInput:
+        raise
     except (
         zipfile.BadZipFile,
         KeyError,
@@ -224,12 +240,15 @@ def _xlsx(path: Path, content: bytes) -> list[tuple]:
         raise _no_workbook(path) from None
 
 
-def _xls(path: Path, content: bytes) -> list[tuple]:
+def _xls(path: Path, content: bytes, sheet: str) -> list[tuple]:
     import xlrd
 
     try:
-        sheet = xlrd.open_workbook(file_contents=content, logfile=io.StringIO()).sheet_by_index(0)
-        return [tuple(sheet.row_values(row)) for row in range(sheet.nrows)]
+        book = xlrd.open_workbook(file_contents=content, logfile=io.StringIO())
+        found = book.sheet_by_index(_place(path, book.sheet_names(), sheet))
+        return [tuple(found.row_values(row)) for row in range(found.nrows)]
+    except BadInput:
+        raise
     except Exception:  # xlrd raises its own, and whatever its parsers trip over
         raise _no_workbook(path) from None
 

@@ -120,9 +120,10 @@ def relabel(parts: Parts, mapping: str, classes: str) -> Parts:
     """
     if not mapping and not classes:
         return parts
-    table = labels.label_map(mapping)
-    have = labels.mapped_classes(parts.train.classes, table)
-    wanted = tuple(labels.class_name(word) for word in classes.split(",") if word.strip()) or have
+    own = parts.train.classes
+    table = labels.label_map(mapping, own)
+    have = labels.mapped_classes(own, table)
+    wanted = tuple(labels.own_name(word, own) for word in classes.split(",") if word.strip()) or have
     absent = [name for name in wanted if name not in have]
     if absent or len(set(wanted)) < len(wanted):
         raise BadInput(

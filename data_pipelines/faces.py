@@ -40,6 +40,7 @@ EYE_IN_BOX = 0.56
 # EXIF orientation -> Pillow's Transpose that makes the picture upright (EXIF 2.3, tag 0x0112).
 UPRIGHT = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 
+PROFILES = ("profile", "mirrored profile")  # faces that the detector knows, and their mirror images
 LARGER = 1.3  # a frontal face without eyes gives way to one in profile that is so many times as wide
 LARGEST = 1280  # pixels; `search` looks at larger photographs reduced to this
 SMALLEST = 480  # pixels of the shorter side, below which `search` doubles a picture to look for small faces
@@ -276,7 +277,7 @@ def detect(picture: np.ndarray) -> Found | None:
     return _frontal(grey_of(picture), 6)
 
 
-def search(picture: np.ndarray) -> Found | None:
+def search(picture: np.ndarray, facing: str = "") -> Found | None:
     """Finds a face by `detect`, and where that finds none by further ways, the first that succeeds.
 
     These are: a face in profile, in the picture or its mirror image, whichever the detector is surer of; a
@@ -286,6 +287,7 @@ def search(picture: np.ndarray) -> Found | None:
 
     Args:
       picture: uint8 [h, w] or [h, w, 3].
+      facing: one of PROFILES where it is known that the face is turned so; then that is looked for first.
     Returns:
       The face; None where there is none.
     Raises:
@@ -297,8 +299,9 @@ def search(picture: np.ndarray) -> Found | None:
     factor = -(-max(picture.shape) // LARGEST)
     if factor > 1:
         picture = np.asarray(Image.fromarray(picture).reduce(factor))
-    found = _frontal(picture, 6)
-    if found is None or found.how == "box":
+    turned = _profile(picture, (facing,)) if facing else None
+    found = turned or _frontal(picture, 6)
+    if found is None or (found.how == "box" and not turned):
         side = _profile(picture)
         if side is not None and (found is None or side.box[2] > LARGER * found.box[2]):
             found = side
@@ -367,11 +370,12 @@ def _small(picture: np.ndarray) -> Found | None:
     return found and found._replace(by="enlarged")
 
 
-def _profile(picture: np.ndarray) -> Found | None:
+def _profile(picture: np.ndarray, sides: tuple[str, ...] = PROFILES) -> Found | None:
     """The face in profile that the detector is surest of, in a grey picture or its mirror image."""
     least = max(20, min(picture.shape) // 6)
     best, every = None, []
-    for by, seen in (("profile", picture), ("mirrored profile", picture[:, ::-1])):
+    for by in sides:
+        seen = picture if by == "profile" else picture[:, ::-1]
         with _one_at_a_time:
             boxes, _, sure = _cascades()[2].detectMultiScale3(
                 np.ascontiguousarray(seen),

@@ -266,9 +266,18 @@ LABEL_MAPS = {
 """Maps between lists of emotions by name; "" leaves the images of a class out."""
 
 
-def label_map(text: str) -> dict[str, str]:
+def own_name(word: str, classes: Sequence[str]) -> str:
+    """As `class_name`, for a set whose classes are `classes`: what it calls one of them is itself."""
+    plain = word.strip().lower()
+    return plain if plain in classes else class_name(word)
+
+
+def label_map(text: str, classes: Sequence[str] = ()) -> dict[str, str]:
     """A map by its name, or written out: "contempt=disgust,neutral=".
 
+    Args:
+      text: the map.
+      classes: of the set, which may have names beside CLASSES.
     Returns:
       Emotion -> emotion, or "" where its images are left out.
     Raises:
@@ -284,7 +293,7 @@ def label_map(text: str) -> dict[str, str]:
                 f"data.map: {word!r} is no map; write old=new, old= to leave out, or one of "
                 f"{', '.join(LABEL_MAPS)}"
             )
-        old, new = class_name(old), class_name(new) if new else ""
+        old, new = own_name(old, classes), own_name(new, classes) if new else ""
         if old in out:
             raise BadInput(f"data.map: {old} is mapped twice")
         out[old] = new

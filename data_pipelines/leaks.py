@@ -113,7 +113,7 @@ class Learned(NamedTuple):
     Attributes:
       trained: what its weights were fitted to.
       selected: what chose an epoch.
-      image_shape: (h, w, c) of the images, which can be compared with those of this shape only.
+      image_shape: (h, w, c) of the pictures, which can be compared with those of this shape only.
       sets: names of the data sets.
       unknown: sentences on what else there is and is not known.
     """
@@ -129,7 +129,7 @@ class Learned(NamedTuple):
         """Of a network that was trained and selected on these parts, from random weights."""
         sides = (Side.of(split, bool(parts.published)) for split in (parts.train, parts.select))
         sets = tuple(dict.fromkeys((set_of(parts.train), set_of(parts.select))))
-        return cls(*sides, parts.train.image.shape[1:], sets)
+        return cls(*sides, parts.train.picture_shape, sets)
 
     @classmethod
     def nothing(cls, image_shape, unknown: str) -> "Learned":

@@ -1,13 +1,13 @@
 """Any picture on disk -> a network's input: which files are pictures, where the face is, the crop.
 
-`manifest`, `nova_emotions` and `ferjax predict` read pictures through `look_at_all`, so that what a
+`manifest`, the sets built on it and `ferjax predict` read pictures through `look_at_all`, so that what a
 network is shown later is cut as what it was trained on. All frames of a clip are cut alike, where
 `look_at_clip` says: a detector's error differs from frame to frame and would look like movement.
 """
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -25,7 +25,8 @@ class Looked(NamedTuple):
     """What was found in a picture.
 
     Attributes:
-      pixels: uint8 [size, size], grey; None where there is no face, or no readable picture.
+      pixels: uint8 [size, size] grey, or [size, size, 3] RGB; None where there is no face, or no readable
+        picture.
       how: "frontal", "enlarged", "profile" or "mirrored profile", as `faces.search` found it; "whole"
         without a search; "" where there is no face.
       box: x, y, width, height of the face in the picture, pixels; of the middle square without a search.
@@ -58,8 +59,15 @@ class Placed(NamedTuple):
     at: int = 0
 
 
-def look(path: str | os.PathLike, crop: str, size: int, placed: Placed | None = None) -> Looked:
-    """Reads a picture and cuts its face out.
+def look(
+    path: str | os.PathLike,
+    crop: str,
+    size: int,
+    placed: Placed | None = None,
+    colour: bool = False,
+    facing: str = "",
+) -> Looked:
+    """Reads a picture and cuts its face out, which is looked for in its grey values.
 
     Args:
       path: an image file.
@@ -67,29 +75,31 @@ def look(path: str | os.PathLike, crop: str, size: int, placed: Placed | None = 
         middle.
       size: of the result, pixels.
       placed: of a clip's frame, what `look_at_clip` found; there is no further search.
+      colour: RGB; else grey, of colours their luma.
+      facing: how the face is turned, where that is known: see `faces.search`.
     Returns:
       Looked; one with a `problem` where the picture cannot be read, or is of another size than its clip.
     Raises:
       BadInput: OpenCV is missing.
     """
     try:
-        grey = faces.read_grey(path)
+        picture = faces.read_rgb(path) if colour else faces.read_grey(path)
     except BadInput as error:
         return Looked(None, problem=str(error))
-    if placed and grey.shape != placed.shape:
-        (h, w), (height, width) = grey.shape, placed.shape
+    h, w = picture.shape[:2]
+    if placed and (h, w) != placed.shape:
+        height, width = placed.shape
         sizes = f"{w}x{h} pixels, and {placed.first}, the first of its clip, {width}x{height}"
         mend = "one cut serves a whole clip: give its frames one size, or make two clips of them"
         return Looked(None, problem=f"{path}: {sizes}; {mend}")
     if crop == "none":
-        h, w = grey.shape
         side = min(h, w)
         box = ((w - side) // 2, (h - side) // 2, side, side)
-        return Looked(faces.warp(grey, faces.centred(h, w, size), size), "whole", box)
-    found = placed.found if placed else faces.search(grey)
+        return Looked(faces.warp(picture, faces.centred(h, w, size), size), "whole", box)
+    found = placed.found if placed else faces.search(picture, facing)
     if found is None:
         return Looked(None)
-    pixels = faces.align(grey, found.left_eye, found.right_eye, size)
+    pixels = faces.align(picture, found.left_eye, found.right_eye, size)
     return Looked(pixels, found.by, found.box, further=found.further)
 
 
@@ -137,6 +147,8 @@ def look_at_all(
     what: str,
     ahead: int = 256,
     placed: Sequence[Placed | None] | None = None,
+    colour: bool = False,
+    facing: Sequence[str] | None = None,
 ) -> Iterator[Looked]:
     """`look` at every picture, in parallel threads, with a progress bar where it takes long.
 
@@ -147,16 +159,20 @@ def look_at_all(
       what: the progress bar's words.
       ahead: so many pictures are held at once.
       placed: [n], of each frame of a clip what `look_at_clip` found; None where a picture is of no clip.
+      colour: as of `look`.
+      facing: [n], as of `look`.
     Yields:
       n results, in the order of the paths.
     """
 
     def chunks():
-        known = placed or [None] * len(paths)
+        known, turned = placed or [None] * len(paths), facing or [""] * len(paths)
         with ThreadPoolExecutor(_threads()) as pool:
             for start in range(0, len(paths), ahead):
                 some = slice(start, start + ahead)
-                yield from pool.map(lambda p, q: look(p, crop, size, q), paths[some], known[some])
+                yield from pool.map(
+                    lambda p, q, f: look(p, crop, size, q, colour, f), paths[some], known[some], turned[some]
+                )
 
     yield from progress(chunks(), what, len(paths))
 
@@ -165,18 +181,26 @@ def _threads() -> int:
     return min(8, (os.cpu_count() or 1) * 2)
 
 
-def below(folder: str | os.PathLike) -> tuple[list[Path], list[Path]]:
+def below(folder: str | os.PathLike, deep: int | None = None) -> tuple[list[Path], list[Path]]:
     """All pictures in a folder and below it, and the other files that are not junk, each sorted.
 
-    Numbers in names sort as numbers: img2 comes before img10.
+    Numbers in names sort as numbers: img2 comes before img10. With `deep`, no further than so many folders
+    below it.
     """
     found, other = [], []
+    top = len(Path(folder).parts)
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not junk(name)]
+        go_on = deep is None or len(Path(place).parts) - top < deep
+        folders[:] = [name for name in folders if go_on and not junk(name)]
         for name in names:
             if not junk(name):
                 (found if name.lower().endswith(SUFFIXES) else other).append(Path(place, name))
     return sorted(found, key=natural), sorted(other, key=natural)
+
+
+def channels(options: Mapping) -> int:
+    """Of the pictures of a set with these options: 3 in colour, 1 in grey, as sets without `colour` are."""
+    return 3 if options.get("colour") else 1
 
 
 def natural(path: str | os.PathLike) -> tuple:

@@ -3,6 +3,8 @@
 A saliency map is float32 [h, w] in 0..1. NumPy alone: nothing here opens a file.
 """
 
+import functools
+
 import numpy as np
 
 from data_pipelines import BadInput
@@ -100,6 +102,7 @@ def resize(x: np.ndarray, h: int, w: int) -> np.ndarray:
     return _triangles(x.shape[0], h) @ np.asarray(x, np.float64) @ _triangles(x.shape[1], w).T
 
 
+@functools.lru_cache(maxsize=64)  # a set's pictures have one size
 def _triangles(n: int, m: int) -> np.ndarray:
     """[m, n]: the weights that take n pixels to m, rows of sum 1."""
     ratio = n / m

@@ -39,6 +39,9 @@ class Split:
       id: str [n] (numpy unicode), unique; names the user's file or row.
       classes: k names.
       au_names: u names, "AU01" and so on.
+      plain: S32 [n], `hash_rows` of the pictures before a saliency map was laid over them; None where `image`
+        holds the pictures themselves.
+      beside: so many of the last channels are maps and not picture.
 
     Raises:
       ValueError: a shape, type or value is not as above.
@@ -52,6 +55,8 @@ class Split:
     id: np.ndarray
     classes: tuple[str, ...]
     au_names: tuple[str, ...]
+    plain: np.ndarray | None = None
+    beside: int = 0
 
     def __post_init__(self):  # noqa: D105
         set_ = functools.partial(object.__setattr__, self)
@@ -72,6 +77,8 @@ class Split:
         ):
             if getattr(self, field).shape != shape:
                 raise ValueError(f"{self.name}: {field} is {getattr(self, field).shape}, not {shape}")
+        if self.plain is not None and self.plain.shape != (n,):
+            raise ValueError(f"{self.name}: plain is {self.plain.shape}, not {(n,)}")
         if n and not -1 <= self.label.min() <= self.label.max() < len(self.classes):
             raise ValueError(f"{self.name}: a label is not -1 to {len(self.classes) - 1}")
         if not np.isin(self.aus, labels.AU_CODES).all():
@@ -94,8 +101,8 @@ class Split:
 
     @functools.cached_property
     def pixels(self) -> np.ndarray:
-        """S32 [n], see `hash_rows`."""
-        return hash_rows(self.image)
+        """S32 [n], see `hash_rows`: of the pictures, without what was laid over them."""
+        return hash_rows(self.image) if self.plain is None else self.plain
 
     @functools.cached_property
     def subjects(self) -> tuple[str, ...]:
@@ -116,7 +123,23 @@ class Split:
           name: of the new Split; the same unless given.
         """
         arrays = {field: getattr(self, field)[rows] for field in FIELDS}
-        return dataclasses.replace(self, name=self.name if name is None else name, **arrays)
+        plain = None if self.plain is None else self.plain[rows]
+        return dataclasses.replace(self, name=self.name if name is None else name, plain=plain, **arrays)
+
+    def overlaid(self, image: np.ndarray) -> "Split":
+        """The same rows with maps laid over their pictures, or beside them as further channels.
+
+        Args:
+          image: uint8 [n, h, w, c], with more channels where maps stand beside.
+        """
+        beside = image.shape[-1] - self.image.shape[-1]
+        return dataclasses.replace(self, image=image, plain=self.pixels, beside=beside)
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of the pictures that `pixels` tells apart."""
+        h, w, c = self.image.shape[1:]
+        return h, w, c - self.beside
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes a .npz, whole or not at all (a temporary file beside it, renamed)."""
@@ -131,6 +154,7 @@ class Split:
                     classes=np.array(self.classes, np.str_),
                     au_names=np.array(self.au_names, np.str_),
                     **{field: getattr(self, field) for field in FIELDS},
+                    **({} if self.plain is None else {"plain": self.plain, "beside": self.beside}),
                 )
             os.replace(partial, path)
         except BaseException:
@@ -151,6 +175,8 @@ class Split:
                     classes=tuple(file["classes"].tolist()),
                     au_names=tuple(file["au_names"].tolist()),
                     **{field: file[field] for field in FIELDS},
+                    plain=file.get("plain"),
+                    beside=int(file["beside"]) if "beside" in file else 0,
                 )
         except FileNotFoundError:
             raise BadInput(f"{path}: no such file; write it with ferjax data export") from None
@@ -207,7 +233,9 @@ def join(name: str, splits: Sequence[Split]) -> Split:
         if same[0] != same[1]:
             raise ValueError(f"{other.name} and {first.name} differ in classes, action units or size")
     arrays = {field: np.concatenate([getattr(s, field) for s in splits]) for field in FIELDS}
-    return dataclasses.replace(first, name=name, **arrays)
+    laid = any(s.plain is not None for s in splits)
+    plain = np.concatenate([s.pixels for s in splits]) if laid else None
+    return dataclasses.replace(first, name=name, plain=plain, **arrays)
 
 
 def shuffle_labels(split: Split, seed: int) -> Split:

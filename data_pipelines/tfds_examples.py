@@ -11,15 +11,16 @@ def examples(arrays: Mapping, more: Sequence[str] = ()) -> Iterator[tuple[str, d
     """What a builder's `_generate_examples` yields.
 
     Args:
-      arrays: image uint8 [n, h, w, 1], label int [n], aus int8 [n, u], subject and id str [n], as a set's
-        `arrays` gives them for a part.
+      arrays: image uint8 [n, h, w, c], c = 1 or 3 (RGB), label int [n], aus int8 [n, u], subject and id str
+        [n], as a set's `arrays` gives them for a part.
       more: further arrays of [n, ...] to hand on.
     Yields:
       (id, example); the image is a PNG file in memory, so that what is read is what was stored, to the bit.
     """
     for row, key in enumerate(arrays["id"].tolist()):
         png = io.BytesIO()
-        Image.fromarray(arrays["image"][row, :, :, 0]).save(png, "png", compress_level=1)
+        image = arrays["image"][row]
+        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(png, "png", compress_level=1)
         png.seek(0)
         example = {
             "image": png,
@@ -38,6 +39,7 @@ def info(
     au_names: Sequence[str],
     more: Mapping | None = None,
     metadata: Mapping | None = None,
+    channels: int = 1,
     **words,
 ):
     """What a builder's `_info` returns: a Split's fields, classes and action units as metadata.
@@ -49,6 +51,7 @@ def info(
       au_names: u names.
       more: further features, beside image, label, aus, subject and id.
       metadata: further metadata.
+      channels: of the pictures, 1 grey or 3 RGB.
       **words: description, citation, homepage.
     Returns:
       tfds.core.DatasetInfo.
@@ -56,7 +59,7 @@ def info(
     import tensorflow_datasets as tfds
 
     fields = {
-        "image": tfds.features.Image(shape=(size, size, 1), encoding_format="png"),
+        "image": tfds.features.Image(shape=(size, size, channels), encoding_format="png"),
         "label": np.int64,
         "aus": tfds.features.Tensor(shape=(len(au_names),), dtype=np.int8),
         "subject": tfds.features.Text(),

@@ -10,11 +10,11 @@ import time
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, labels, leaks
+from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, learned, metrics, results
-from ferjax.models import fer_cnn
+from ferjax import evaluate, human, human_table, learned, metrics, models, results
+from ferjax.augment import input_shape
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
@@ -27,6 +27,7 @@ def across(
     views: int = 0,
     name: str = "",
     into=None,
+    people: str | None = None,
 ) -> list[pathlib.Path]:
     """Scores a training's network on a part of another set; writes W/results/<split>_on_<set>.json and so on.
 
@@ -37,12 +38,13 @@ def across(
 
     Args:
       workdir: of a training.
-      data: a config's `data`, of the other set; its image_size is made the network's.
+      data: a config's `data`, of the other set; its image_size and colour are made the network's.
       split: train, select or test of that set.
       which: best (by validation), last, or a step.
       views: test-time views; 0 takes the training's.
       name: of the result, which replaces one of that name; "" for <split>_on_<set>.
       into: folder below which results/ is written; None for the training's.
+      people: a CSV of human confusions to compare with; "" for none, None for the training's evaluate.human.
     Returns:
       the paths of the JSON files: all images; where a published division shares images with what the network
       learned from, another without these.
@@ -65,21 +67,30 @@ def across(
         raise BadInput(
             f"{workdir}/run.json does not name the network's classes; train again with this version"
         )
-    known = learned.of_run(workdir, shape)
+    people = c.evaluate.human if people is None else people
+    people = human_table.read(people) if people else None
     data = ConfigDict(data.to_dict())
-    data.image_size = shape[0]
+    arrays.look_as(data, shape)
+    data.saliency = saliency_input.as_trained(data.get("saliency", {}), c.data.saliency)
     parts = arrays.load_parts(data, (split,))
     part = getattr(parts, split)
+    if part.image.shape[1:] != shape:
+        here, there = ("x".join(map(str, s)) for s in (part.image.shape[1:], shape))
+        raise BadInput(
+            f"data.name: {data.name} has pictures of {here} values, and the network of {workdir} takes "
+            f"{there}; train one on pictures as this set has them"
+        )
+    known = learned.of_run(workdir, part.picture_shape)
     leaks.refuse_learned(known, parts, part)
     devices = Devices(c.parallel.mode, None, c.parallel.devices)
-    model = fer_cnn.build(c.model, len(classes))
-    params, step = evaluate.load_weights(workdir, which, model, part.image.shape[1:])
+    model = models.build(c.model, len(classes))
+    params, step = evaluate.load_weights(workdir, which, model, input_shape(c, part.image.shape[1:]))
     views = views or c.evaluate.views
     probability = evaluate.Predictor(c, model, devices, views)(devices.put(params), part)
     scored, probability, note = on_common(part, probability, classes)
     name = name or _name(into or workdir, split, which, data, scored.hash)
-    maps = evaluate.relabelled(data, parts.findings)
-    mapped = evaluate.relabelled(c.data, saved["run"].get("findings", ()))
+    maps = evaluate.made_of(data, parts.findings)
+    mapped = evaluate.made_of(c.data, saved["run"].get("findings", ()))
     maps += [f"What the network learned from: {line}" for line in mapped]
     notes = [note, *maps, *known.unknown]
     fresh = ~known.seen(scored)
@@ -95,6 +106,10 @@ def across(
         scores = metrics.classification(
             rows.label, p, rows.classes, rows.subject, c.evaluate.bootstrap, c.seed
         )
+        alike = None
+        if people:
+            told, often = p.argmax(1), c.evaluate.bootstrap
+            alike = human.compare(rows.label, told, rows.classes, people, rows.subject, often, c.seed)
         paths.append(
             results.write_result(
                 into or workdir,
@@ -111,6 +126,7 @@ def across(
                 views=views,
                 notes=notes,
                 companions={"_predictions.csv": table},
+                human=alike,
             )
         )
     return paths

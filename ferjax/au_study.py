@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, labels, leaks
 from data_pipelines.split import Split
-from ferjax import au_metrics, budget, detectors, evaluate, files, metrics, tasks, train
+from ferjax import au_metrics, budget, detectors, evaluate, files, metrics, models, tasks, train
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
-from ferjax.models import fer_cnn
+from ferjax.augment import input_shape
 from ferjax.protocols import Cell, folder_of
 from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
 
@@ -102,7 +102,7 @@ class Study:
             emotion = arrays.load_parts(self._emotion_data(name))
             leaks.refuse_learned(emotion, parts, parts.test)
             task = tasks.of(one.source, parts.train)
-            maps = evaluate.relabelled(self._emotion_data(name), emotion.findings)
+            maps = evaluate.made_of(self._emotion_data(name), emotion.findings)
             told = (
                 *remarks(one.source.data),
                 f"selected on {parts.selection}",
@@ -123,8 +123,10 @@ class Study:
 
     def _layers(self, name: str, kind: str) -> list[str]:
         """Names of a backbone's activations."""
-        model = fer_cnn.build(self.config(name, kind, 0).model, 2)
-        image = jnp.zeros((1, *self.sets[name].parts.train.image.shape[1:]))
+        model = models.build(self.config(name, kind, 0).model, 2)
+        image = jnp.zeros(
+            (1, *input_shape(self.config(name, kind, 0), self.sets[name].parts.train.image.shape[1:]))
+        )
         (_, named), _ = jax.eval_shape(model.init_with_output, jax.random.key(0), image)
         return list(named)
 
@@ -231,14 +233,14 @@ class Study:
         """A backbone with its weights: a training's, or drawn anew with the emotion config's initialiser."""
         s, c = self.sets[name], self._of(name, kind, seed)
         names = s.task.names if kind == "aus" else tuple(s.emotion.train.classes)
-        model, shape = fer_cnn.build(c.model, len(names)), s.parts.train.image.shape[1:]
+        model, shape = models.build(c.model, len(names)), input_shape(c, s.parts.train.image.shape[1:])
         if kind == "random":
             key = jax.random.fold_in(jax.random.key(seed), 1)  # not the weights the trained ones began with
             params = model.init(key, jnp.zeros((1, *shape)))["params"]
         else:
             where = folder_of(self.workdir, f"backbone/{name}-{kind}/seed{seed}") / "run"
             params, _ = evaluate.load_weights(where, "best", model, shape)
-        return Network(model, params, classes=names, normalise=c.model.normalise)
+        return Network.of(c, model, params, names)
 
     def _keep(self, folder: pathlib.Path, s: Coded, told: dict[str, np.ndarray]) -> dict:
         """Test scores and thresholds, on disk, and this seed's own figures."""

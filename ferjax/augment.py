@@ -8,7 +8,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from data_pipelines import BadInput
+
 Array = jax.Array
+MEAN, DEVIATION = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of ImageNet's colours, as torchvision has them
 
 
 def example_keys(seed: int, step: Array, ids: Array) -> Array:
@@ -18,15 +24,21 @@ def example_keys(seed: int, step: Array, ids: Array) -> Array:
 
 
 def normalise(images: Array, kind: str) -> Array:
-    """Grey values to network input.
+    """Values of pixels to network input.
 
     Args:
       images: [b, h, w, c], 0..255, any dtype.
-      kind: "scale": x / 255; "standardise": each image to mean 0 and deviation 1 (a blank image gives 0).
+      kind: "scale": x / 255; "standardise": each image to mean 0 and deviation 1 (a blank image gives 0);
+        "imagenet": x / 255, grey as three equal channels, minus `MEAN`, over `DEVIATION`. With 2 or 4
+        channels the last one is a map of saliency, which becomes x / 255 - 0.5 and the fourth channel.
     Returns:
-      [b, h, w, c] float32.
+      [b, h, w, c] float32; for "imagenet" c is 3, or 4 with a map.
+    Raises:
+      BadInput: "imagenet", and more than 4 channels.
     """
     x = images.astype(jnp.float32) / 255
+    if kind == "imagenet":
+        return _imagenet(x)
     if kind == "scale":
         return x
     axes = (1, 2, 3)
@@ -34,15 +46,54 @@ def normalise(images: Array, kind: str) -> Array:
     return x / jnp.sqrt(jnp.mean(x * x, axes, keepdims=True) + 1e-6)
 
 
+def _imagenet(x: Array) -> Array:
+    channels = x.shape[-1]
+    if channels > 4:
+        raise BadInput(
+            f"config key model.normalise is imagenet, which takes grey or colour and a map; these images "
+            f"have {channels} channels; set standardise"
+        )
+    mapped = channels % 2 == 0
+    picture = (x[..., : channels - mapped] - jnp.array(MEAN)) / jnp.array(DEVIATION)  # grey: of each colour
+    return jnp.concatenate([picture, x[..., -1:] - 0.5], -1) if mapped else picture
+
+
+def middle(images, side: int):
+    """The middle square of [..., h, w, c], an odd pixel more left below and right; all where side is 0."""
+    if not side:
+        return images
+    top, left = ((n - side) // 2 for n in images.shape[-3:-1])
+    return images[..., top : top + side, left : left + side, :]
+
+
+def input_shape(config: ConfigDict, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """[h, w, c] of what a network gets of images of that shape: cut by augment.crop, then normalised.
+
+    Raises:
+      BadInput: the images are smaller than augment.crop, or have channels that model.normalise cannot take.
+    """
+    h, w, _ = image_shape
+    side = config.augment.crop
+    if side > min(h, w):
+        raise BadInput(
+            f"config key augment.crop is {side}; the images are {h}x{w}; set a larger data.image_size, or "
+            "cut less"
+        )
+    one = jax.eval_shape(
+        lambda x: normalise(middle(x, side), config.model.normalise), jnp.zeros((1, *image_shape))
+    )
+    return one.shape[1:]
+
+
 def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array | bool = True) -> Array:
-    """Flip, affine map, contrast and erasing, each by config.augment.
+    """Flip, affine map, crop, contrast and erasing, each by config.augment.
 
     Args:
       images: [b, h, w, c], 0..255.
       keys: [b], see `example_keys`.
-      geometry_on: scalar; False leaves only the flip (used for the last epochs).
+      geometry_on: scalar; False leaves only the flip, and cuts from the middle (used for the last epochs).
     Returns:
-      [b, h, w, c] float32, 0..255.
+      [b, h, w, c] float32, 0..255; with a crop, h and w are its side.
     """
     on = jnp.asarray(geometry_on, jnp.float32)
 
@@ -55,6 +106,8 @@ def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array |
             x = _affine(x, _random_affine(k[1], config, on, mirrored))
         elif config.flip:
             x = jnp.where(mirrored, x[:, ::-1], x)
+        if config.crop:
+            x = _cut(x, jax.random.fold_in(key, 4), config.crop, on)
         if config.contrast:
             gain = 1 + on * jax.random.uniform(k[2], minval=-config.contrast, maxval=config.contrast)
             mean = jnp.mean(x)
@@ -64,6 +117,13 @@ def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array |
         return x
 
     return jax.vmap(one)(images, keys)
+
+
+def _cut(image: Array, key: Array, side: int, on: Array) -> Array:
+    """A square of [h, w, c] from anywhere; from the middle where `on` is 0."""
+    room = jnp.array([n - side for n in image.shape[:2]])
+    at = jnp.where(on > 0, jax.random.randint(key, (2,), 0, room + 1), room // 2)
+    return jax.lax.dynamic_slice(image, (at[0], at[1], 0), (side, side, image.shape[2]))
 
 
 def _random_affine(key: Array, config: ConfigDict, on: Array, mirrored: Array) -> Array:

@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 
 from data_pipelines import input
 from data_pipelines.split import Split
-from ferjax import evaluate, tasks, train
-from ferjax.models import fer_cnn
+from ferjax import evaluate, models, tasks, train
 from ferjax.parallel import Devices
 
 STEPS = 3  # timed, after one that compiles
@@ -26,7 +25,7 @@ def speeds(c: ConfigDict, split: Split) -> dict[str, float]:
     batch = c.input.batch_size
     devices = Devices(c.parallel.mode, batch, c.parallel.devices)
     task = tasks.of(c, split)
-    model = fer_cnn.build(c.model, len(task.names))
+    model = models.build(c.model, len(task.names))
     begun = time.monotonic()
     state = devices.init(lambda: train.init_state(c, model, split.image.shape[1:]))
     step = devices.compile(train.make_train_step(c, model, 100, task, task.weights(split)), donate=True)

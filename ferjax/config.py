@@ -49,20 +49,30 @@ def default() -> ConfigDict:
     d.limit = 0  # first n examples of each part, for trying things out; 0: all
     d.shuffle_labels = 0  # control: labels of train and select permuted with this seed; 0: as they are
 
+    d.saliency = v = ConfigDict()  # maps of where people look, laid over the pictures; docs/saliency.md
+    v.mode = "none"  # product (Mavani et al. 2017), blend, or channel: the map beside the picture
+    v.method = "spectral"  # spectral residual; centre: a Gaussian; maps: those of the folder below
+    v.control = "none"  # shuffled: another picture's map; inverted
+    v.maps = ""  # folder that ferjax saliency wrote
+    v.share = 0.5  # blend: how much of a picture its map can take away
+    v.sigma = 0.25  # centre: the Gaussian's deviation, share of the side
+
     c.input = i = ConfigDict()
     i.batch_size = 128  # examples a step, over all devices and hosts
     i.placement = "device"  # device: set resident, gathered in the step; host: tf.data
     i.prefetch = 2  # batches ahead, host placement
 
     c.model = m = ConfigDict()
-    m.name = "fer_cnn"
+    m.name = "fer_cnn"  # or alexnet, whose layers are its own: of the next keys, form and width alone
     m.features = (64, 128, 256)  # filters per block; Breuer & Kimmel 2017
     m.kernel = 5  # pixels; odd
     m.dense = 512  # units of the hidden layer
+    m.form = "torchvision"  # alexnet: 224 pixels; caffe: 227, the first convolution without padding
+    m.width = 1.0  # alexnet: share of its filters and units
     m.dropout_conv = 0.25  # after the last block; this rate and the next are rounded to 1/256ths
-    m.dropout_dense = 0.5  # after the hidden layer
+    m.dropout_dense = 0.5  # after the hidden layer; alexnet: before both hidden layers, and no other
     m.init = "glorot_uniform"  # or he_normal
-    m.normalise = "scale"  # scale: x / 255; standardise: each image to mean 0, deviation 1
+    m.normalise = "scale"  # scale: x / 255; standardise: each image to mean 0, deviation 1; imagenet
     m.conv = "auto"  # ops.conv method: auto, xla, explicit, banded or winograd (3x3 and 5x5 kernels only)
     m.compute_dtype = "float32"  # or bfloat16
     m.param_dtype = "float32"
@@ -76,6 +86,7 @@ def default() -> ConfigDict:
     a.contrast = 0.0  # gain uniform in 1 +-, about the image's mean
     a.erase = 0.0  # chance of random erasing (Zhong et al. 2017)
     a.erase_area = (0.02, 0.2)  # share of the image
+    a.crop = 0  # side in pixels, cut anywhere in training and from the middle in evaluation; 0: off
     a.last_epochs_off = 0  # epochs at the end without augmentation other than flips
 
     c.loss = lo = ConfigDict()
@@ -102,17 +113,19 @@ def default() -> ConfigDict:
     o.ema_decay = 0.0  # of the weights, per step; 0: off. Evaluation uses the average
 
     c.schedule = s = ConfigDict()
-    s.name = "constant"  # constant, keras_decay, cosine or plateau
+    s.name = "constant"  # constant, keras_decay, cosine, plateau or step
     s.decay = 1e-5  # keras_decay: learning_rate / (1 + decay * step)
     s.warmup_epochs = 0.0  # linear from 0
     s.final_fraction = 0.0  # cosine: last learning rate / first
-    s.factor = 0.5  # plateau: multiplies the learning rate
+    s.factor = 0.5  # plateau, step: multiplies the learning rate
+    s.step_epochs = 10.0  # step: epochs after which it does so, again and again
     s.patience = 3  # plateau: epochs without a better selection value
 
     c.transfer = t = ConfigDict()
     t.workdir = ""  # a training whose weights to start from; empty: all are drawn anew
-    t.checkpoint = "best"  # of it: best, last or a step
-    t.take = "block*"  # parts taken from it, as patterns, comma between; the others begin anew
+    t.file = ""  # or published weights: .pth or safetensors of torchvision's AlexNet
+    t.checkpoint = "best"  # of the workdir: best, last or a step
+    t.take = "block*"  # parts taken along, as patterns, comma between; the others begin anew
     t.freeze = ""  # parts that never learn
     t.rates = ""  # block*=0.1,dense=0.5: factors of the learning rate
     t.unfreeze = ""  # block3*=1,block*=3: parts that stay as they are before that epoch
@@ -120,6 +133,7 @@ def default() -> ConfigDict:
     c.train = t = ConfigDict()
     t.epochs = 20
     t.select_by = "accuracy"  # accuracy, uf1 or loss, on the selecting part; task=aus: auc, f1 or loss
+    t.select_every = 1  # epochs between looks at the selecting part; weights are saved then
     t.log_every = 50  # steps between progress lines
 
     c.checkpoint = k = ConfigDict()
@@ -132,8 +146,9 @@ def default() -> ConfigDict:
 
     c.evaluate = e = ConfigDict()
     e.batch_size = 256
-    e.views = 1  # 1; 2: and mirrored; 10: five shifts, each mirrored
+    e.views = 1  # 1; 2: and mirrored; 10: five shifts (with augment.crop: corners and middle), each mirrored
     e.bootstrap = 2000  # resamples behind each interval
+    e.human = ""  # a CSV of human confusions to compare with, see docs/human.md; empty: none
 
     c.attribute = t = ConfigDict()
     t.layers = ""  # names, comma between; empty: the ReLU of every block
@@ -260,7 +275,7 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
     Raises:
       BadInput: naming the key, and the nearest valid one where there is none of that name.
     """
-    for text in overrides:
+    for text in sorted(overrides, key=lambda text: not text.startswith("data.name=")):  # whose options
         key, eq, raw = text.partition("=")
         if not eq:
             raise BadInput(f"--config.{key} has no value; write --config.{key}=VALUE")
@@ -277,10 +292,19 @@ def apply_overrides(config: ConfigDict, overrides: Iterable[str]) -> None:
             value = ast.literal_eval(raw)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = raw
-        if isinstance(parent.get(leaf), str) and not isinstance(value, str):
-            value = raw  # a name such as 2024
+        like = _option(config, leaf) if is_option else parent.get(leaf)
+        if isinstance(like, str) and not isinstance(value, str):
+            value = raw  # a name such as 2024, or cameras 045,090
         with parent.unlocked():
             parent[leaf] = value if leaf not in parent else _cast(key, value, parent[leaf])
+
+
+def _option(config: ConfigDict, key: str):
+    """The default of a set's option; None where the config names no set, or it has no such option."""
+    name = str(config.get("data", {}).get("name", ""))
+    if not name.isidentifier() or importlib.util.find_spec(f"data_pipelines.{name}") is None:
+        return None
+    return getattr(importlib.import_module(f"data_pipelines.{name}"), "OPTIONS", {}).get(key)
 
 
 def check(config: ConfigDict) -> None:

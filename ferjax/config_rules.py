@@ -2,12 +2,14 @@
 
 from ml_collections import ConfigDict
 
-from data_pipelines import arrays
+from data_pipelines import arrays, saliency_input
 
 CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
 
 
 SELECT_BY = {"emotion": ("accuracy", "uf1", "loss"), "aus": ("auc", "f1", "loss")}
+OF_FER_CNN = {"features": (64, 128, 256), "kernel": 5, "dense": 512}  # as in config.default
+OF_ALEXNET = {"form": "torchvision", "width": 1.0}
 PARTS = "parts and numbers that are not negative, such as block*=0.1,dense=0.5"
 
 
@@ -52,17 +54,32 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         return key, rate == 0 or 1 / 512 < rate <= 255 / 256, "0, or above 1/512 and at most 255/256"
 
     area, blocks = c.augment.erase_area, len(c.model.features)
+    alexnet, side = c.model.name == "alexnet", c.augment.crop or c.data.image_size
+    least, why = 2**blocks, f"as model.features has {blocks} blocks that halve it"
+    if alexnet:
+        least, why = (67 if c.model.form == "caffe" else 63), "as model.name is alexnet"
     other_kernel = f"another method where model.kernel is {c.model.kernel}; winograd takes 3 and 5"
     return [
         at_least("seed", 0),
         at_least("train.epochs", 1),
         one_of("data.name", *arrays.names(), "npz"),
+        ("data.image_size", c.data.image_size >= 0, "0 (the set's own), or pixels"),
         (
-            "data.image_size",
-            c.data.image_size == 0 or c.data.image_size >= 2**blocks,
-            f"0 (the set's own) or at least {2**blocks}, as model.features has {blocks} blocks that halve it",
+            "augment.crop" if c.augment.crop else "data.image_size",
+            side == 0 or side >= least,
+            f"0 ({'off' if c.augment.crop else 'the set' + chr(39) + 's own'}) or at least {least}, {why}",
+        ),
+        (
+            "augment.crop",
+            0 <= c.augment.crop <= (c.data.image_size or c.augment.crop),
+            f"in 0..{c.data.image_size} (data.image_size)",
         ),
         one_of("data.labels", "", "fer2013", "ferplus"),
+        one_of("data.saliency.mode", *saliency_input.MODES),
+        one_of("data.saliency.method", *saliency_input.METHODS),
+        one_of("data.saliency.control", *saliency_input.CONTROLS),
+        ("data.saliency.share", 0 < c.data.saliency.share <= 1, "above 0 and at most 1"),
+        positive("data.saliency.sigma"),
         one_of("data.exclude_duplicates", "none", "across"),
         one_of("data.select", "auto", "tenth"),
         at_least("data.limit", 0),
@@ -77,6 +94,16 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
             not (c.data.published and c.data.kfolds),
             "empty where data.kfolds divides the set anew: folds are nobody's published division",
         ),
+        (
+            "transfer.file",
+            not (c.transfer.file and c.transfer.workdir),
+            f"empty where transfer.workdir is {c.transfer.workdir!r}: weights begin in one place",
+        ),
+        (
+            "transfer.file",
+            not c.transfer.file or alexnet,
+            "empty where model.name is fer_cnn, of which nobody publishes weights; set model.name=alexnet",
+        ),
         ("transfer.checkpoint", bool(c.transfer.checkpoint), "best, last or a step"),
         ("transfer.rates", part_numbers(c.transfer.rates) is not None, PARTS),
         ("transfer.unfreeze", part_numbers(c.transfer.unfreeze) is not None, PARTS),
@@ -84,7 +111,17 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("input.batch_size", 1),
         one_of("input.placement", "device", "host"),
         at_least("input.prefetch", 1),
-        one_of("model.name", "fer_cnn"),
+        one_of("model.name", "fer_cnn", "alexnet"),
+        one_of("model.form", "torchvision", "caffe"),
+        positive("model.width"),
+        *(
+            (f"model.{key}", not alexnet or c.model[key] == own, f"{own} (its default): alexnet has its own")
+            for key, own in OF_FER_CNN.items()
+        ),
+        *(
+            (f"model.{key}", alexnet or c.model[key] == own, f"{own}, as fer_cnn has none")
+            for key, own in OF_ALEXNET.items()
+        ),
         (
             "model.features",
             len(c.model.features) > 0 and min(c.model.features) > 0,
@@ -97,7 +134,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         one_of("model.init", "glorot_uniform", "he_normal"),
         one_of("model.conv", *CONV_METHODS),
         ("model.conv", c.model.conv != "winograd" or c.model.kernel in (3, 5), other_kernel),
-        one_of("model.normalise", "scale", "standardise"),
+        one_of("model.normalise", "scale", "standardise", "imagenet"),
         one_of("model.compute_dtype", "float32", "bfloat16"),
         one_of("model.param_dtype", "float32", "bfloat16"),
         at_least("augment.rotation", 0),
@@ -132,7 +169,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         ),
         at_least("optimizer.clip_norm", 0),
         share("optimizer.ema_decay"),
-        one_of("schedule.name", "constant", "keras_decay", "cosine", "plateau"),
+        one_of("schedule.name", "constant", "keras_decay", "cosine", "plateau", "step"),
         at_least("schedule.decay", 0),
         (
             "schedule.warmup_epochs",
@@ -141,6 +178,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         ),
         ("schedule.final_fraction", 0 <= c.schedule.final_fraction <= 1, "in 0..1"),
         ("schedule.factor", 0 < c.schedule.factor < 1, "between 0 and 1"),
+        positive("schedule.step_epochs"),
         at_least("schedule.patience", 1),
         one_of("task", "emotion", "aus"),
         (
@@ -151,6 +189,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("aus.least", 1),
         ("aus.threshold", 1 <= c.aus.threshold <= 5, "1 (A, trace) to 5 (E, maximum)"),
         one_of("aus.weights", "none", "balanced"),
+        at_least("train.select_every", 1),
         at_least("train.log_every", 1),
         at_least("checkpoint.every_steps", 0),
         at_least("checkpoint.keep", 1),
@@ -159,6 +198,7 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("evaluate.batch_size", 1),
         one_of("evaluate.views", 1, 2, 10),
         at_least("evaluate.bootstrap", 100),
+        ("evaluate.human", c.task == "emotion" or not c.evaluate.human, "empty where task is aus"),
         at_least("attribute.batch_size", 1),
         at_least("attribute.top_n", 1),
         at_least("attribute.pictures", 1),

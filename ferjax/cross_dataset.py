@@ -139,6 +139,8 @@ class Study:
             c.data, c.seed = self._data(name, self.classes), c.seed + seed
             c.name = f"{self.c.name}: {kind} {name}, seed {seed}"
             c.transfer.workdir = str(start or "")
+            if start:
+                c.transfer.file = ""  # published weights are where the sources begin
             if kind == "head":
                 c.transfer.freeze = c.transfer.freeze or "block*"
         return c.lock()

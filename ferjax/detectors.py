@@ -17,7 +17,7 @@ import optax
 from ferjax import au_metrics
 from ferjax.attribution import heads
 from ferjax.attribution.network import Network
-from ferjax.augment import normalise
+from ferjax.augment import middle, normalise
 
 Array = jax.Array
 
@@ -56,7 +56,11 @@ def features(network: Network, image: np.ndarray, layer: str = "dense/relu", bat
 
 @partial(jax.jit, static_argnames="layer")
 def _look(network: Network, x: Array, layer: str) -> Array:
-    return network(normalise(x, network.normalise))[layer].reshape(len(x), -1).astype(jnp.float32)
+    return (
+        network(normalise(middle(x, network.crop), network.normalise))[layer]
+        .reshape(len(x), -1)
+        .astype(jnp.float32)
+    )
 
 
 def init(key: Array, d: int, outputs: int, hidden: int) -> dict:

@@ -9,11 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, divide, input, leaks
-from ferjax import au_metrics, checkpoint, files, learned, metrics, results, run, tasks
+from data_pipelines import BadInput, arrays, divide, input, leaks, saliency_input
+from ferjax import (
+    au_metrics,
+    checkpoint,
+    files,
+    human,
+    human_table,
+    learned,
+    metrics,
+    models,
+    results,
+    run,
+    tasks,
+)
 from ferjax import config as config_lib
-from ferjax.augment import normalise
-from ferjax.models import fer_cnn
+from ferjax.augment import input_shape, middle, normalise
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
@@ -21,8 +32,14 @@ WORST = 24  # mistakes shown in the report
 SHIFT = 2 / 48  # of the side: how far the shifted views move
 
 
-def views_of(images: jax.Array, views: int) -> list[jax.Array]:
-    """Test-time views of [b, h, w, c]: as it is, mirrored, shifted by `SHIFT` to four sides and both."""
+def views_of(images: jax.Array, views: int, crop: int = 0) -> list[jax.Array]:
+    """Test-time views of [b, h, w, c]: as it is, mirrored, shifted by `SHIFT` to four sides and both.
+
+    With a crop: the middle square of that side, mirrored, and the four corners and both (Krizhevsky et al.
+    2012, section 4.1).
+    """
+    if crop:
+        return _squares(images, views, crop)
     if views == 1:
         return [images]
     step = max(1, round(SHIFT * images.shape[1]))
@@ -32,6 +49,13 @@ def views_of(images: jax.Array, views: int) -> list[jax.Array]:
         moved = _shift(_shift(images, dy, 1), dx, 2)
         out += [moved, moved[:, :, ::-1]]
     return out
+
+
+def _squares(images: jax.Array, views: int, side: int) -> list[jax.Array]:
+    h, w = images.shape[1:3]
+    corners = [images[:, y : y + side, x : x + side] for y in (0, h - side) for x in (0, w - side)]
+    squares = [middle(images, side), *(corners if views == 10 else [])]
+    return [v for s in squares for v in (s, s[:, :, ::-1])][: max(views, 1)]
 
 
 def _shift(images: jax.Array, by: int, axis: int) -> jax.Array:
@@ -45,7 +69,7 @@ class Predictor:
 
     Args:
       config: the run's.
-      model: as `fer_cnn.build` gives it.
+      model: as `models.build` gives it.
       devices: where to run.
       views: test-time views whose probabilities are averaged: 1, 2 or 10.
     """
@@ -56,7 +80,7 @@ class Predictor:
             squash = jax.nn.sigmoid if config.task == "aus" else jax.nn.softmax
             each = [
                 squash(model.apply({"params": params}, normalise(v, config.model.normalise))[0])
-                for v in views_of(images, views)
+                for v in views_of(images, views, config.augment.crop)
             ]
             return sum(each) / len(each)
 
@@ -108,6 +132,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     if split not in ("train", "select", "test"):
         raise BadInput(f"--split {split} is unknown; there are train, select and test")
     config = _with_overrides(config_lib.from_json(saved["config"]), overrides)
+    people = human_table.read(config.evaluate.human) if config.evaluate.human else None
     parts = arrays.load_parts(config.data)
     chosen = getattr(parts, split)
     notes = _same_data(workdir, saved["run"].get("split_hashes", {}), run.split_hashes(parts), split)
@@ -115,12 +140,12 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     task = tasks.of(config, parts.train)
     task.check(chosen)
     devices = Devices(config.parallel.mode, None, config.parallel.devices)
-    model = fer_cnn.build(config.model, len(task.names))
-    params, step = load_weights(workdir, which, model, chosen.image.shape[1:])
+    model = models.build(config.model, len(task.names))
+    params, step = load_weights(workdir, which, model, input_shape(config, chosen.image.shape[1:]))
     predictor = Predictor(config, model, devices, config.evaluate.views)
     params = devices.put(params)
     probability = predictor(params, chosen)
-    notes += told + relabelled(config.data, parts.findings)
+    notes += told + made_of(config.data, parts.findings)
     if task.kind == "aus":
         threshold = au_metrics.best_thresholds(task.present(parts.select), predictor(params, parts.select))
         notes += task.notes()
@@ -142,6 +167,10 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
                 config.evaluate.bootstrap,
                 config.seed,
             )
+        alike = None
+        if people:
+            often, told = config.evaluate.bootstrap, probability[rows].argmax(1)
+            alike = human.compare(part.label, told, part.classes, people, part.subject, often, config.seed)
         return results.write_result(
             workdir,
             name,
@@ -157,6 +186,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
             views=config.evaluate.views,
             notes=notes,
             companions=companions,
+            human=alike,
         )
 
     if task.kind == "aus":
@@ -173,7 +203,7 @@ def evaluate(workdir: str, split: str, which: str = "best", overrides=()) -> lis
     without = f"{name}_without_duplicates"
     if 0 < len(fresh) < len(chosen):
         note = f"{seen.sum()} images are left out that are also in a part trained or selected on"
-        paths.append(write(without, fresh, [note, *told, *relabelled(config.data, parts.findings)]))
+        paths.append(write(without, fresh, [note, *told, *made_of(config.data, parts.findings)]))
     else:
         for stale in (workdir / "results").glob(f"{without}.*"):
             stale.unlink()
@@ -190,17 +220,22 @@ def au_rows(split: arrays.Split, task: tasks.Aus, probability: np.ndarray) -> by
     return files.csv_bytes([head, *rows])
 
 
-def relabelled(data: ConfigDict, findings: Sequence[str]) -> list[str]:
-    """A note on the map by which emotions were named anew and on what it left out, where there is one.
+def made_of(data: ConfigDict, findings: Sequence[str]) -> list[str]:
+    """Notes on what was made of a set: maps laid over its pictures; emotions named anew, and those left out.
 
     Args:
       data: of a config.
       findings: of its parts, or of a run's run.json.
     """
+    laid = saliency_input.described(data.get("saliency", {}))
+    told = [f"Input: {laid}."] if laid else []
     if not (data.map or data.classes):
-        return []
+        return told
     did = divide.mapped(findings)
-    return [f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}."]
+    return [
+        *told,
+        f"Emotions by name: map {data.map or 'none'}; kept {data.classes or 'all'}; all parts: {did}.",
+    ]
 
 
 def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) -> tuple[dict, int]:
@@ -210,7 +245,7 @@ def load_weights(workdir, which: str, model, image_shape: tuple[int, int, int]) 
       workdir: of a training.
       which: best (by validation), last, or a step.
       model: the network that is to take them.
-      image_shape: [h, w, c] of its input.
+      image_shape: [h, w, c] of its input, see `augment.input_shape`.
     Raises:
       BadInput: no such checkpoint, or one of another network.
     """
@@ -258,7 +293,7 @@ def _seen(workdir, said: dict, parts: arrays.Parts, part: str) -> tuple[np.ndarr
     if not begun or part == "train":
         return seen, []
     chosen = getattr(parts, part)
-    known = learned.of_run(workdir, chosen.image.shape[1:], parts)
+    known = learned.of_run(workdir, chosen.picture_shape, parts)
     if part == "test":
         leaks.refuse_learned(known, parts, chosen)
     return seen | known.seen(chosen, selected=part == "test"), list(begun.get("notes", known.unknown))

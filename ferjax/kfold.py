@@ -135,7 +135,7 @@ def write(study: Study, done) -> pathlib.Path:
     notes = [
         f"Predictions of {study.c.folds} folds and {study.c.seeds} seeds pooled; {apart(study.parts)}.",
         f"Splits of the folds: {', '.join(h[:12] for h in tested)}.",
-        *evaluate.relabelled(study.source.data, study.parts[0].findings),
+        *evaluate.made_of(study.source.data, study.parts[0].findings),
         *remarks(study.source.data),
     ]
     results.write_result(

@@ -121,7 +121,7 @@ def _from_data(workdir, shape: tuple[int, int, int], parts: arrays.Parts | None)
     learned = Learned.of(parts)
     if learned.image_shape != shape:
         data = ConfigDict(data.to_dict())
-        data.image_size = shape[0]
+        arrays.look_as(data, shape)
         resized = Learned.of(arrays.load_parts(data, need))
         learned = (
             resized if resized.image_shape == shape else learned.without_images(shape, _uncompared(workdir))

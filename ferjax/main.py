@@ -1,6 +1,7 @@
 """The command line: verbs and flags, nothing else."""
 
 import argparse
+import functools
 import logging
 import os
 import signal
@@ -160,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         help="files of a set of the study; repeat",
     )
     again.add_argument("--jobs", type=int, default=1, help="processes that share the cells; 1")
+    again.add_argument(
+        "--no-budget", action="store_true", help="begin without measuring how long it will take"
+    )
 
     look = verb(
         "saliency",
@@ -267,9 +271,11 @@ def _evaluate(args, overrides) -> int:
     if args.data:
         from ferjax import across
 
-        paths = across.across(
-            args.workdir, across.of_set(args.data, args.dir, overrides), args.split, args.checkpoint
-        )
+        key = "evaluate.human="
+        people = [text.removeprefix(key) for text in overrides if text.startswith(key)]
+        data = across.of_set(args.data, args.dir, [text for text in overrides if not text.startswith(key)])
+        people = people[-1] if people else None
+        paths = across.across(args.workdir, data, args.split, args.checkpoint, people=people)
     else:
         paths = evaluate.evaluate(args.workdir, args.split, args.checkpoint, overrides)
     for path in paths:
@@ -331,9 +337,8 @@ def _reproduce(args, overrides) -> int:
         status = protocols.shared(command, args.jobs)
         if status:
             return status
-    folder, status = reproduce.reproduce(
-        study, args.workdir, lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    say = functools.partial(print, file=sys.stderr, flush=True)
+    folder, status = reproduce.reproduce(study, args.workdir, say, budget=not args.no_budget)
     if not status:
         print((folder / "table.md").read_text("utf-8"))
         print(f"report: {report.write_report(args.workdir)}")

@@ -12,7 +12,8 @@ def learning_rate(config: ConfigDict, steps_per_epoch: int) -> Callable:
     """step -> learning rate, before the plateau rule's factor.
 
     keras_decay is Keras' former `decay`: learning_rate / (1 + decay * step). cosine goes from learning_rate
-    to final_fraction of it over train.epochs (Loshchilov & Hutter 2017, one cycle).
+    to final_fraction of it over train.epochs (Loshchilov & Hutter 2017, one cycle). step multiplies it by
+    factor after every step_epochs (Caffe's "step").
     """
     s, peak = config.schedule, config.optimizer.learning_rate
     warmup = round(s.warmup_epochs * steps_per_epoch)
@@ -25,6 +26,8 @@ def learning_rate(config: ConfigDict, steps_per_epoch: int) -> Callable:
         elif s.name == "cosine":
             t = jnp.clip((step - warmup) / max(1, total - warmup), 0, 1)
             value = peak * (s.final_fraction + (1 - s.final_fraction) * 0.5 * (1 + jnp.cos(jnp.pi * t)))
+        elif s.name == "step":
+            value = peak * s.factor ** jnp.floor(step / max(1, round(s.step_epochs * steps_per_epoch)))
         else:
             value = jnp.full_like(step, peak)
         return value * jnp.minimum(1.0, (step + 1) / warmup) if warmup else value

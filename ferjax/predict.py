@@ -13,17 +13,18 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, pictures
+from data_pipelines import BadInput, arrays, pictures, saliency_input
 from data_pipelines.manifest import table as manifest_table
 from data_pipelines.split import Split
 from ferjax import config as config_lib
-from ferjax import evaluate, files, predict_formats, results
-from ferjax.models import fer_cnn
+from ferjax import evaluate, files, models, predict_formats, results
+from ferjax.augment import input_shape
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import Devices
 
 SCHEMA = "ferjax/predictions/1"
 STEP = 32  # pictures the network sees at once, always
+CHANNELS = {1: "grey; of colours their luma", 3: "red, green, blue"}
 NAMED = 10  # pictures named on the terminal; the .json has all
 
 
@@ -49,7 +50,8 @@ class Trained(NamedTuple):
       config_hash: of the training's own.
       task: "emotion", or "aus".
       names: of its outputs: classes, or action units.
-      size: side of its input, pixels.
+      shape: of the pictures, (size, size, 1) grey or (size, size, 3) RGB, before a map is laid over them; it
+        may look at the middle of them alone.
       step: of the checkpoint.
       predictor: (params, Split of STEP pictures) -> [STEP, outputs] probabilities.
       params: the weights, on the device.
@@ -59,7 +61,7 @@ class Trained(NamedTuple):
     config_hash: str
     task: str
     names: tuple[str, ...]
-    size: int
+    shape: tuple[int, int, int]
     step: int
     predictor: evaluate.Predictor
     params: dict
@@ -113,8 +115,8 @@ def predict(
         "images": os.fspath(images),
         "format": format,
         "crop": crop,
-        "size": network.size,
-        "channels": "grey; of colours their luma",
+        "size": network.shape[0],
+        "channels": CHANNELS[network.shape[2]],
         "views": network.config.evaluate.views,
         "faces": "one a picture, the largest" if crop == "detect" else "each picture is taken for one",
         "n_images": len(found),
@@ -184,7 +186,8 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
       which: best (by validation), last, or a step.
       overrides: of keys of evaluate.
     Raises:
-      BadInput: nothing trained there, no such checkpoint, or a network that takes colours.
+      BadInput: nothing trained there, no such checkpoint, or a network that takes neither grey nor
+        coloured pictures.
     """
     workdir = pathlib.Path(workdir)
     saved = results.read_workdir(workdir)
@@ -204,20 +207,27 @@ def load(workdir, which: str = "best", overrides=()) -> Trained:
     if not names:
         raise BadInput(f"{workdir}/run.json does not name the network's {key}; train again with this version")
     shape = tuple(saved["run"].get("image_shape") or (_size_of(config),) * 2 + (1,))
-    if shape[0] != shape[1] or shape[2] != 1:
+    how = saliency_input.checked(config.data.saliency)
+    if how["mode"] != "none" and (how["method"] == "maps" or how["control"] == "shuffled"):
         raise BadInput(
-            f"{workdir}: the network takes {'x'.join(map(str, shape))} values; only square grey pictures are "
-            "read so far"
+            f"{workdir}: the network was trained on {saliency_input.described(how)}, which pictures of yours "
+            "do not have; train one with data.saliency.method=spectral"
         )
-    model = fer_cnn.build(config.model, len(names))
-    params, step = evaluate.load_weights(workdir, which, model, shape)
+    picture = (*shape[:2], shape[2] - (how["mode"] == "channel"))
+    if shape[0] != shape[1] or picture[2] not in CHANNELS:
+        raise BadInput(
+            f"{workdir}: the network takes {'x'.join(map(str, shape))} values; only square pictures, grey "
+            "or in colour, are read so far"
+        )
+    model = models.build(config.model, len(names))
+    params, step = evaluate.load_weights(workdir, which, model, input_shape(config, shape))
     devices = Devices(config.parallel.mode, None, 1)
     fixed = config.copy_and_resolve_references()
     with fixed.unlocked():
         fixed.evaluate.batch_size = STEP
     predictor = evaluate.Predictor(fixed, model, devices, config.evaluate.views)
     digest = results.config_hash(saved["config"])
-    return Trained(config, digest, task, names, shape[0], step, predictor, devices.put(params))
+    return Trained(config, digest, task, names, picture, step, predictor, devices.put(params))
 
 
 def _size_of(config: ConfigDict) -> int:
@@ -238,9 +248,9 @@ def _look(network: Trained, found: list[Picture], crop: str) -> tuple[list[pictu
     probability = np.full((len(found), len(network.names)), np.nan, np.float32)
     seen, waiting = [], []
     ahead = network.config.evaluate.batch_size
-    for row, looked in enumerate(
-        pictures.look_at_all([p.path for p in found], crop, network.size, "pictures", ahead)
-    ):
+    paths, (size, _, channels) = [p.path for p in found], network.shape
+    looks = pictures.look_at_all(paths, crop, size, "pictures", ahead, colour=channels == 3)
+    for row, looked in enumerate(looks):
         seen.append(looked._replace(pixels=None))
         if looked.pixels is not None:
             waiting.append((row, looked.pixels))
@@ -254,9 +264,9 @@ def _look(network: Trained, found: list[Picture], crop: str) -> tuple[list[pictu
 
 
 def _step(network: Trained, waiting: list[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.ndarray]]:
-    """(row, [outputs]) of at most STEP pictures (row, uint8 [size, size])."""
-    image = np.zeros((STEP, network.size, network.size, 1), np.uint8)
-    image[: len(waiting), :, :, 0] = [pixels for _, pixels in waiting]
+    """(row, [outputs]) of at most STEP pictures (row, uint8 [size, size] or [size, size, 3])."""
+    image = np.zeros((STEP, *network.shape), np.uint8)
+    image[: len(waiting)] = [pixels.reshape(network.shape) for _, pixels in waiting]
     split = Split(
         name="pictures",
         image=image,
@@ -267,5 +277,6 @@ def _step(network: Trained, waiting: list[tuple[int, np.ndarray]]) -> Iterator[t
         classes=network.names,
         au_names=(),
     )
+    split = saliency_input.weigh(split, network.config.data.saliency)
     values = network.predictor(network.params, split)
     yield from zip((row for row, _ in waiting), values[: len(waiting)], strict=True)

@@ -214,7 +214,7 @@ def _claimed(folder: pathlib.Path) -> Iterator[bool]:
 
 
 def shared(command: Sequence[str], jobs: int) -> int:
-    """Runs the same ferjax command in so many processes, which share the cells.
+    """Runs the same ferjax command in so many processes, which share the cells; the first tells the budget.
 
     A signal that reaches this process is passed on, and all of them save and stop.
 
@@ -224,7 +224,8 @@ def shared(command: Sequence[str], jobs: int) -> int:
     Returns:
       the first exit status that is not 0, or 0.
     """
-    return _run([[sys.executable, "-m", "ferjax.main", *command]] * jobs)
+    first = [sys.executable, "-m", "ferjax.main", *command]
+    return _run([first, *([[*first, "--no-budget"]] * (jobs - 1))])
 
 
 def _run(commands: Sequence[Sequence[str]]) -> int:

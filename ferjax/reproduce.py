@@ -17,6 +17,8 @@ from ferjax.ops.memory import keep_freed_memory
 from ferjax.protocols import span
 from ferjax.saliency import study as saliency_study
 from ferjax.saliency import tables as saliency_tables
+from ferjax.weighted import study as weighted_study
+from ferjax.weighted import tables as weighted_tables
 
 
 def load(path: str, overrides: Sequence[str] = (), dirs: Sequence[str] = ()) -> ConfigDict:
@@ -48,13 +50,16 @@ def load(path: str, overrides: Sequence[str] = (), dirs: Sequence[str] = ()) -> 
     return c
 
 
-def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[pathlib.Path | None, int]:
+def reproduce(
+    c: ConfigDict, workdir: str, say: Callable[[str], None], budget: bool = True
+) -> tuple[pathlib.Path | None, int]:
     """Runs a study, or goes on with it.
 
     Args:
       c: as `load` gives it.
       workdir: W.
       say: takes a line of progress.
+      budget: whether it is measured first how long the rest will take.
     Returns:
       (the folder of its tables, 0), or (None, 128 + signal) where a signal stopped it.
     Raises:
@@ -70,7 +75,7 @@ def reproduce(c: ConfigDict, workdir: str, say: Callable[[str], None]) -> tuple[
     say(study.about())
     cells = study.cells()
     done = protocols.finished(workdir, cells, say)
-    if len(done) < len(cells):
+    if len(done) < len(cells) and budget:
         say("measuring this machine's speed for the time budget")
         cells = study.cells(study.speeds())
         left = [cell for cell in cells if cell.name not in done]
@@ -105,5 +110,6 @@ STUDIES = {
     "kfold": (kfold.Study, kfold.write),
     "micro_expression": (micro_study.Study, micro_tables.write),
     "saliency_training": (saliency_study.Study, saliency_tables.write),
+    "weighted_faces": (weighted_study.Study, weighted_tables.write),
 }
 """c.study -> (what its cells are, what writes its tables)."""

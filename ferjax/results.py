@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from data_pipelines import BadInput
-from ferjax import files
+from ferjax import files, human
 
 SCHEMA, RUN_SCHEMA = "ferjax/result/1", "ferjax/run/1"
 PACKAGES = ("ferjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "ml-collections",
             "tensorflow", "tensorflow-cpu", "tensorflow-datasets")  # fmt: skip
 
-PLACES = ("data.dir", "data.cache_dir")  # keys of a config that say where files lie
+PLACES = ("data.dir", "data.cache_dir", "evaluate.human")  # keys of a config that say where files lie
 
 _NUMBER, _TEXT = (int, float), (str,)
 _FIELDS = {  # key -> (allowed types, may it be null)
@@ -51,6 +51,7 @@ _FIELDS = {  # key -> (allowed types, may it be null)
     "created": (_TEXT, False),
     "notes": ((list,), False),
 }
+_OPTIONAL = {"human": human.check}  # key -> check(value, where)
 _METRIC = {"value": True, "low": True, "high": True, "n": False}  # key -> may it be null
 _INTERVAL = {"level": _NUMBER, "over": _TEXT, "units": (int,), "method": _TEXT}
 
@@ -72,6 +73,7 @@ def write_result(
     notes: Sequence[str] = (),
     figure: bool = True,
     companions: Mapping[str, bytes] | None = None,
+    human: Mapping | None = None,
 ) -> pathlib.Path:
     """Writes W/results/<name>.json, .csv (one row a metric) and .png (the confusion matrix).
 
@@ -93,6 +95,7 @@ def write_result(
       notes: sentences that a reader of the numbers should see.
       figure: draw the .png (needs matplotlib).
       companions: further files, what follows <name> in the file's name -> content.
+      human: the comparison with people's confusions, as human.compare makes it.
     Returns:
       The path of the JSON.
     Raises:
@@ -128,6 +131,7 @@ def write_result(
         "created": now(),
         "notes": notes,
     }
+    result |= {"human": human} if human else {}
     return save_result(workdir, result, figure and scores.confusion is not None, companions)
 
 
@@ -198,6 +202,8 @@ def words(result) -> str:
     lines = [f"{result['name']} ({result['split']}): {', '.join(parts)}", f"  {n} images, {over}"]
     lines.append(f"  checkpoint of step {result['checkpoint_step']}, selected on {result['selected_on']}")
     lines += [f"  {note}" for note in result["notes"]]
+    if "human" in result:
+        lines.append(f"  beside people ({result['human']['file']}): {human.words(result['human'])}")
     return "\n".join(lines + ([f"  in {path}"] if path else []))
 
 
@@ -208,8 +214,8 @@ def check_result(result: Mapping, where: str = "result") -> None:
     if result.get("schema") != SCHEMA:
         raise ValueError(f"{where}: schema is {result.get('schema')!r}; this ferjax reads {SCHEMA!r}")
     for key in result:
-        if key not in _FIELDS:
-            near = difflib.get_close_matches(str(key), _FIELDS, 1)
+        if key not in _FIELDS and key not in _OPTIONAL:
+            near = difflib.get_close_matches(str(key), [*_FIELDS, *_OPTIONAL], 1)
             raise ValueError(
                 f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
             )
@@ -239,6 +245,9 @@ def check_result(result: Mapping, where: str = "result") -> None:
             raise ValueError(f"{where}: confusion holds something that is no count")
     if any(not isinstance(c, str) for c in result["classes"] or ()):
         raise ValueError(f"{where}: classes must be names")
+    for key in _OPTIONAL.keys() & result.keys():
+        _expect(result[key], (dict,), False, key, where)
+        _OPTIONAL[key](result[key], where)
 
 
 def read_result(path) -> dict:
@@ -266,7 +275,7 @@ def read_all(workdir) -> dict[str, dict]:
 def config_hash(config) -> str:
     """sha256, hex, of the config as canonical JSON (keys sorted, tuples as lists): 64 characters.
 
-    Where the data lies (`PLACES`) is left out, so that one recipe has one hash on every machine.
+    Where files lie (`PLACES`) is left out, so that one recipe has one hash on every machine.
 
     Args:
       config: a dict or ml_collections.ConfigDict of plain values.
@@ -274,8 +283,9 @@ def config_hash(config) -> str:
       ValueError: a value that JSON cannot hold; names its key.
     """
     config = _config(config)
-    if isinstance(config.get("data"), Mapping):
-        config["data"] = {key: value for key, value in config["data"].items() if f"data.{key}" not in PLACES}
+    for name, group in config.items():
+        if isinstance(group, Mapping):
+            config[name] = {key: value for key, value in group.items() if f"{name}.{key}" not in PLACES}
     text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -21,6 +21,7 @@ def write(
     gaps: Sequence[str] = (),
     cells: Mapping[str, Mapping],
     clips: Sequence[str] = (),
+    pictures: Sequence[Mapping] = (),
 ) -> None:
     """Writes W/study.json, what the report's page of a study is made of; see `report.study_page`.
 
@@ -35,6 +36,7 @@ def write(
       gaps: what was left out, and why.
       cells: name -> {"seconds", "created"}.
       clips: .npz files below the workdir whose clips are shown; see `report.strips`.
+      pictures: {"file", "title", "faces"} each: PNGs below the workdir, and whether faces are on them.
     """
     said = {"schema": SCHEMA, "name": name, "created": now(), "git_revision": git_revision()}
     said |= {"versions": versions(), "legend": legend, "remarks": list(remarks), "gaps": list(gaps)}
@@ -44,5 +46,6 @@ def write(
         "tables": list(tables),
         "cells": dict(cells),
         "clips": list(clips),
+        "pictures": list(pictures),
     }
     files.write(pathlib.Path(workdir) / "study.json", files.json_bytes(files.plain(said)))

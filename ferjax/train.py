@@ -14,9 +14,8 @@ import optax
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input, leaks
-from ferjax import checkpoint, evaluate, learned, optim, run, tasks, transfer
-from ferjax.augment import augment, example_keys, normalise
-from ferjax.models import fer_cnn
+from ferjax import checkpoint, evaluate, learned, models, optim, run, tasks, transfer
+from ferjax.augment import augment, example_keys, input_shape, normalise
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, InFlight, is_main
 
@@ -46,8 +45,8 @@ class TrainState:
 
 
 def init_state(config: ConfigDict, model, image_shape: tuple[int, int, int]) -> TrainState:
-    """The state before the first step; [h, w, c] is one image's shape."""
-    images = jnp.zeros((1, *image_shape))
+    """The state before the first step; [h, w, c] is the shape of one of the set's images."""
+    images = jnp.zeros((1, *input_shape(config, image_shape)))
     params = model.init(jax.random.key(config.seed), images)["params"]
     zero = (jnp.zeros(()), jnp.zeros(()))
     return TrainState(
@@ -152,7 +151,7 @@ class _Loop:
         split = parts.train
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
-        self.model = fer_cnn.build(config.model, len(self.task.names))
+        self.model = models.build(config.model, len(self.task.names))
         transfer.check_names(config, tuple(jax.eval_shape(self._init_params)))
         step = make_train_step(config, self.model, self.steps_per_epoch, self.task, self.task.weights(split))
         self.step = devices.compile(step, donate=True)
@@ -168,7 +167,7 @@ class _Loop:
         )
         done, begun = self.checkpoints.last() or 0, {}
         seen = leaks.Learned.of(self.parts)
-        if config.transfer.workdir and not done:
+        if (config.transfer.workdir or config.transfer.file) and not done:
             params = jax.tree.map(np.asarray, self.devices.to_global(state).params)
             params, begun, theirs = transfer.begin(config, params, self.parts, self.task)
             seen |= theirs
@@ -183,7 +182,7 @@ class _Loop:
                 learned.write(self.workdir, seen)
             run.describe(self.workdir, config, self.parts, self.devices, self.task, begun)
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
-            log.say(self._opening(done))
+            log.say(self._opening(done, begun))
             try:
                 state, status = self._steps(state, done, log)
                 self.checkpoints.wait()
@@ -206,7 +205,7 @@ class _Loop:
                     batch["stop"] = np.full(len(batch["mask"]), bool(self.signals.caught))
                 state, sums = self.step(state, batch, resident)
                 finished = queue.push(step, sums)
-                end_of_epoch = step % self.steps_per_epoch == 0
+                end_of_epoch = self._looks_after(step)
                 due = end_of_epoch or (every and step % every == 0)
                 if due:
                     finished += queue.drain()
@@ -226,6 +225,11 @@ class _Loop:
                     return state, 128 + stop
         assert saved == self.steps
         return state, 0
+
+    def _looks_after(self, step: int) -> bool:
+        """Whether an epoch ends there after which the selecting part is looked at; the last one always is."""
+        epoch, rest = divmod(step, self.steps_per_epoch)
+        return not rest and (epoch % self.config.train.select_every == 0 or step == self.steps)
 
     def _batches(self, done: int):
         """This process's share of the batches from step `done` on."""
@@ -291,7 +295,7 @@ class _Loop:
     def _save(self, state: TrainState, done: int, rank: float | None) -> None:
         self.checkpoints.save(done, self.devices.to_global(state).parts(), self.progress, rank)
 
-    def _opening(self, done: int) -> str:
+    def _opening(self, done: int, begun: dict) -> str:
         p = self.parts
         counts = f"{len(p.train)} train, {len(p.select)} select, {len(p.test)} test images"
         weights = sum(a.size for a in jax.tree.leaves(jax.eval_shape(self._init_params)))
@@ -300,6 +304,8 @@ class _Loop:
         if self.task.kind == "aus" and self.task.left_out:
             few = ", ".join(self.task.left_out)
             told += f"left out, too few images (aus.least={self.config.aus.least}): {few}\n"
+        if "file" in begun:
+            told += f"{', '.join(begun['taken'])} as in {begun['file']} (sha256 {begun['sha256']})\n"
         return (
             f"{self.config.name}: {counts}; {weights:,} parameters; {self.devices.describe()}\n"
             f"{told}epoch selected on {p.selection}; {start} of {self.steps} steps "

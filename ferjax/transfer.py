@@ -1,12 +1,15 @@
 """Take a trained network along: which weights start where, which stay as they are, how fast the others learn.
 
-Parts are the network's top-level modules: block1_conv, block2_conv, ..., dense, logits. Patterns are of their
+It may be another training's, or published in a file. Parts are the network's top-level modules: block1_conv,
+block2_conv, ..., dense, logits; of AlexNet dense1, dense2. Patterns are of their
 names, as in a shell, a comma between: "block*,dense". What is taken, kept and slowed is in config.transfer.
 """
 
 import fnmatch
 import hashlib
 import logging
+import pathlib
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +19,8 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, leaks
 from data_pipelines.split import Parts
-from ferjax import checkpoint, config, evaluate, learned, results
+from ferjax import checkpoint, config, evaluate, learned, models, results, weights
+from ferjax.augment import input_shape
 from ferjax.config_rules import part_numbers
 
 Array = jax.Array
@@ -93,12 +97,34 @@ def gates(c: ConfigDict, params: dict, step: Array, steps_per_epoch: int) -> dic
     return {n: (step >= round(e * steps_per_epoch)).astype(jnp.float32) for n, e in begin.items()}
 
 
+class _Source(NamedTuple):
+    """Where weights come from.
+
+    Attributes:
+      name: a training's folder, or a file, for errors.
+      params: part -> {"kernel", "bias"}, on the host.
+      config: of the training; None of a file.
+      shape: [h, w, c] of what the training's network gets; () where that is not known.
+      run: the training's run.json; {} of a file.
+      told: for the run's description.
+    """
+
+    name: str
+    params: dict
+    config: ConfigDict | None
+    shape: tuple[int, ...]
+    run: dict
+    told: dict
+
+
 def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, leaks.Learned]:
-    """The weights a training starts from: those of another training's parts, the rest as they were drawn.
+    """The weights a training starts from: those of another training's or a file's parts, the rest as drawn.
 
     Convolutions fit any image size. A first convolution of one channel becomes one of three that gives a
-    coloured grey picture the same response (a third each), and one of three becomes one (their sum). A dense
-    layer belongs to its image size. Logits go by the names of what they tell, in whatever order these stand.
+    coloured grey picture the same response (a third each), and one of three becomes one (their sum); one
+    channel more, a map of saliency, begins at zero. A dense layer belongs to its image size, not AlexNet's.
+    Logits of a training go by the names of what they tell, in whatever order these stand; those of a file,
+    which names none, as they are where their count fits.
 
     Args:
       c: config; its `transfer` says from where, and which parts are taken.
@@ -106,53 +132,78 @@ def begin(c: ConfigDict, params: dict, parts: Parts, task) -> tuple[dict, dict, 
       parts: of this training.
       task: of `tasks`; its names are those of the outputs.
     Returns:
-      (params, {"workdir", "step", "config_hash", "weights", "taken", "learned", "notes"} for the run's
-      description, what the source has learned from).
+      (params, {"workdir", "step", "config_hash" or "file", "sha256", "weights", "taken", "learned", "notes"}
+      for the run's description, what the source has learned from).
     Raises:
-      BadInput: no such training, a part that does not fit, or a source that was trained or selected on what
-        is to be reported, see `learned.check_start`.
+      BadInput: no such training or file, a part that does not fit, or a source that was trained or selected
+        on what is to be reported, see `learned.check_start`.
     """
-    t = c.transfer
-    saved = results.read_workdir(t.workdir)
-    if not saved.get("config"):
-        raise BadInput(
-            f"config key transfer.workdir is {t.workdir!r}, which holds no training; name its folder"
-        )
-    source = config.from_json(saved["config"])
-    theirs, step = source_weights(t.workdir, t.checkpoint)
-    image_shape = parts.train.image.shape[1:]
+    t, image_shape = c.transfer, parts.train.image.shape[1:]
+    source = _of_file(c) if t.file else _of_training(c)
+    theirs, here = source.params, input_shape(c, image_shape)
     out, taken = dict(params), []
     for name in params:
         if not _matches(name, patterns(t.take)):
             continue
         if name not in theirs:
             raise BadInput(
-                f"config key transfer.take names {name}, which the network in {t.workdir} lacks; it has "
+                f"config key transfer.take names {name}, which the network in {source.name} lacks; it has "
                 f"{', '.join(theirs)}"
             )
         part = theirs[name]
-        if name == "logits":
-            part = by_name(part, _outputs(saved["run"]), task.names, t.workdir)
-        out[name] = _fitted(name, part, params[name], source, c, saved["run"].get("image_shape"), image_shape)
+        if name == "logits" and source.config is not None:
+            part = by_name(part, _outputs(source.run), task.names, source.name)
+        out[name] = _fitted(name, part, params[name], source, c, here)
         taken.append(name)
     if not taken:
         raise BadInput(
-            f"config key transfer.take is {t.take!r}: no part is taken from {t.workdir}; name some"
+            f"config key transfer.take is {t.take!r}: no part is taken from {source.name}; name some"
         )
-    seen = learned.of_source(t.workdir, image_shape)
-    notes = learned.check_start(seen, parts, t.workdir)
+    if t.file:
+        seen = leaks.Learned.nothing(parts.train.picture_shape, _unknown(t.file))
+    else:
+        seen = learned.of_source(t.workdir, parts.train.picture_shape)
+    notes = learned.check_start(seen, parts, source.name)
     for note in notes:
         log.warning("%s", note)
-    begun = {
-        "workdir": str(t.workdir),
-        "step": step,
-        "config_hash": results.config_hash(saved["config"]),
+    begun = source.told | {
         "weights": weights_hash({name: theirs[name] for name in taken}),
         "taken": taken,
         "learned": learned.counts(seen),
         "notes": notes,
     }
     return out, begun, seen
+
+
+def _of_training(c: ConfigDict) -> _Source:
+    t = c.transfer
+    saved = results.read_workdir(t.workdir)
+    if not saved.get("config"):
+        raise BadInput(
+            f"config key transfer.workdir is {t.workdir!r}, which holds no training; name its folder"
+        )
+    source, run = config.from_json(saved["config"]), saved["run"]
+    theirs, step = source_weights(t.workdir, t.checkpoint)
+    side = source.data.image_size
+    shape = tuple(run.get("image_shape") or (side, side, 1))
+    shape = input_shape(source, shape) if side or run.get("image_shape") else ()
+    told = {"workdir": str(t.workdir), "step": step, "config_hash": results.config_hash(saved["config"])}
+    return _Source(str(t.workdir), theirs, source, shape, run, told)
+
+
+def _of_file(c: ConfigDict) -> _Source:
+    """Published weights, see `weights` and the network's `from_torch`."""
+    file = c.transfer.file
+    arrays, digest = weights.read(file)
+    params = models.NETWORKS[c.model.name].from_torch(arrays, file)
+    return _Source(file, params, None, (), {}, {"file": file, "sha256": digest})
+
+
+def _unknown(file: str) -> str:
+    return (
+        f"This network's weights began as those of {pathlib.Path(file).name}, which does not say what it was "
+        "trained on: whether on images reported here is not known."
+    )
 
 
 def _outputs(run: dict) -> tuple[str, ...]:
@@ -184,39 +235,56 @@ def by_name(part: dict, there: tuple[str, ...], here: tuple[str, ...], workdir) 
     return {key: np.asarray(value)[..., order] for key, value in part.items()}
 
 
-def _fitted(
-    name: str, theirs: dict, ours: dict, source: ConfigDict, c: ConfigDict, shape_there, shape_here
-) -> dict:
-    """One part's weights in the shapes wanted here; BadInput naming the keys that differ where none fits."""
-    there, here = theirs["kernel"].shape, ours["kernel"].shape
+def _fitted(name: str, theirs: dict, ours: dict, source: _Source, c: ConfigDict, here) -> dict:
+    """One part's weights in the shapes wanted here; BadInput naming the keys that differ where none fits.
+
+    Args:
+      here: [h, w, c] of what the network gets.
+    """
+    was, wanted = theirs["kernel"].shape, ours["kernel"].shape
     out = {key: np.asarray(value) for key, value in theirs.items()}
-    if there != here and len(there) == 4 and there[:2] + there[3:] == here[:2] + here[3:]:
-        if (there[2], here[2]) == (1, 3):
-            out["kernel"] = np.repeat(out["kernel"], 3, 2) / 3
-        elif (there[2], here[2]) == (3, 1):
-            out["kernel"] = out["kernel"].sum(2, keepdims=True)
-    if out["kernel"].shape != here:
-        why = [
-            f"{key} is {source.model[key[6:]]} there and {c.model[key[6:]]} here"
-            for key in ("model.kernel", "model.features", "model.dense")
-            if source.model[key[6:]] != c.model[key[6:]]
-        ]
-        if name == "dense" and there[0] != here[0] and _side(source, shape_there) != tuple(shape_here[:2]):
-            sizes = ["x".join(map(str, side)) for side in (_side(source, shape_there), shape_here[:2])]
-            why.append(
-                f"a dense layer belongs to its image size, {sizes[0]} there and {sizes[1]} here "
-                "(data.image_size): take the convolutions alone, transfer.take=block*, or train at that size"
-            )
+    if was != wanted and len(was) == 4 == len(wanted) and was[:2] + was[3:] == wanted[:2] + wanted[3:]:
+        out["kernel"] = _channels(out["kernel"], wanted[2])
+    if out["kernel"].shape != wanted or out["bias"].shape != ours["bias"].shape:
         raise BadInput(
-            f"{name} in {c.transfer.workdir} is {there} and here {here}: "
-            f"{'; '.join(why) or 'other channels'}; set the same, or leave {name} out of transfer.take"
+            f"{name} in {source.name} is {was} and here {wanted}: "
+            f"{_why(name, source, c, here, was, wanted)}; set the same, or leave {name} out of transfer.take"
         )
     return {key: value.astype(ours[key].dtype) for key, value in out.items()}
 
 
-def _side(source: ConfigDict, shape) -> tuple[int, int]:
-    """Height and width of a training's images, which its run.json tells."""
-    return tuple(shape[:2]) if shape else (source.data.image_size,) * 2
+def _channels(kernel: np.ndarray, wanted: int) -> np.ndarray:
+    """A first convolution [kh, kw, c, o] for other channels, where that is possible; else as it is."""
+    channels = kernel.shape[2]
+    if (channels, wanted) == (1, 3):
+        return np.repeat(kernel, 3, 2) / 3
+    if (channels, wanted) == (3, 1):
+        return kernel.sum(2, keepdims=True)
+    if channels in (1, 3) and wanted == channels + 1:
+        return np.concatenate([kernel, np.zeros_like(kernel[:, :, :1])], 2)
+    return kernel
+
+
+def _why(name: str, source: _Source, c: ConfigDict, here, was, wanted) -> str:
+    """What makes a part's shapes differ."""
+    why = [
+        f"model.{key} is {source.config.model[key]} there and {c.model[key]} here"
+        for key in ("name", "kernel", "features", "dense", "width")
+        if source.config is not None and source.config.model[key] != c.model[key]
+    ]
+    side = source.shape[:2]
+    if name == "dense" and was[:1] != wanted[:1] and side and side != tuple(here[:2]):
+        sizes = ["x".join(map(str, one)) for one in (side, here[:2])]
+        why.append(
+            f"a dense layer belongs to its image size, {sizes[0]} there and {sizes[1]} here "
+            "(data.image_size, augment.crop): take the convolutions alone, transfer.take=block*, or train at "
+            "that size"
+        )
+    if not why and name == "logits":
+        why = ["another number of outputs"]
+    elif not why and source.config is None and c.model.width != 1:
+        why = [f"model.width is {c.model.width} here"]
+    return "; ".join(why) or "other channels"
 
 
 def source_weights(workdir, which: str) -> tuple[dict, int]:

@@ -32,6 +32,11 @@ def crop(number, side=20):
     return np.random.default_rng(number).integers(0, 256, (side, side), np.uint8)
 
 
+def colours(number, side=20):
+    """As `crop`, in colour."""
+    return np.random.default_rng(number).integers(0, 256, (side, side, 3), np.uint8)
+
+
 def write(folder, text, crops=()):
     """manifest.csv with that text, and small pictures of those names."""
     folder.mkdir(parents=True, exist_ok=True)

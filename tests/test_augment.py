@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from data_pipelines import BadInput
 from ferjax import augment, config
 
 
@@ -80,6 +81,79 @@ def test_erasing_covers_the_area_asked_for():
     share = (out == 100).mean((1, 2, 3))  # the mean of 0 and 200
     assert share.min() > 0.08 and share.max() < 0.22
     assert share.std() > 0.01
+
+
+def test_a_crop_comes_from_anywhere_in_training_and_from_the_middle_in_evaluation():
+    images, keys = _images(400, 12), augment.example_keys(0, 0, jnp.arange(400))
+    c = _config(crop=9)
+    out = np.asarray(augment.augment(images, keys, c))
+    assert out.shape == (400, 9, 9, 1)
+    every = np.asarray(images, np.float32)
+    places = [(y, x) for y in range(4) for x in range(4)]
+    found = [
+        next(p for p in places if (every[n, p[0] : p[0] + 9, p[1] : p[1] + 9] == out[n]).all())
+        for n in range(400)
+    ]
+    often = np.array([found.count(p) for p in places])  # 25 of each: chi squared, 15 degrees of freedom
+    assert ((often - 25) ** 2 / 25).sum() < 37.7  # 0.1 %
+    middle = augment.middle(images, 9)
+    np.testing.assert_array_equal(middle, every[:, 1:10, 1:10])
+    np.testing.assert_array_equal(augment.augment(images, keys, c, False), middle)
+    np.testing.assert_array_equal(augment.middle(np.asarray(images), 12), images)
+    assert augment.middle(images, 0) is images
+    some = np.asarray(augment.augment(images[7:9], keys[7:9], c))
+    np.testing.assert_array_equal(some, out[7:9])  # it belongs to the example
+
+
+def test_what_was_drawn_before_does_not_change_with_a_crop():
+    """The crop has a key of its own: flips and maps of an example stay."""
+    c = _config(flip=True, rotation=20.0)
+    whole = np.asarray(augment.augment(_images(), KEYS, c))
+    cut = np.asarray(augment.augment(_images(), KEYS, _config(flip=True, rotation=20.0, crop=11)))
+    for before, after in zip(whole, cut, strict=True):
+        assert any(
+            np.allclose(before[y : y + 11, x : x + 11], after, atol=1e-3) for y in (0, 1) for x in (0, 1)
+        )
+
+
+def test_a_crop_larger_than_the_images_is_refused():
+    c = config.default()
+    c.augment.crop = 13
+    with pytest.raises(BadInput, match=r"augment\.crop is 13; the images are 20x12"):
+        augment.input_shape(c, (20, 12, 1))
+
+
+def test_imagenet_by_hand():
+    mean, deviation = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])  # torchvision's
+    rng = np.random.default_rng(0)
+    colour = rng.integers(0, 256, (2, 5, 5, 3)).astype(np.uint8)
+    grey, map_ = colour[..., :1], colour[..., 2:]
+    wanted = (colour / 255 - mean) / deviation
+    np.testing.assert_allclose(augment.normalise(colour, "imagenet"), wanted, atol=1e-5)
+    wanted_grey = (np.repeat(grey, 3, -1) / 255 - mean) / deviation
+    np.testing.assert_allclose(augment.normalise(grey, "imagenet"), wanted_grey, atol=1e-5)
+    for picture, like in ((grey, wanted_grey), (colour, wanted)):
+        got = np.asarray(augment.normalise(np.concatenate([picture, map_], -1), "imagenet"))
+        np.testing.assert_allclose(got[..., :3], like, atol=1e-5)
+        np.testing.assert_allclose(got[..., 3:], map_ / 255 - 0.5, atol=1e-6)
+    with pytest.raises(BadInput, match="these images have 5 channels"):
+        augment.normalise(np.zeros((1, 2, 2, 5)), "imagenet")
+
+
+@pytest.mark.parametrize(
+    ("changes", "channels", "wanted"),
+    [
+        ({}, 1, (20, 24, 1)),
+        ({"augment.crop": 16}, 3, (16, 16, 3)),
+        ({"augment.crop": 16, "model.normalise": "imagenet"}, 1, (16, 16, 3)),
+        ({"model.normalise": "imagenet"}, 2, (20, 24, 4)),
+        ({"model.normalise": "imagenet"}, 4, (20, 24, 4)),
+    ],
+)
+def test_what_the_network_gets(changes, channels, wanted):
+    c = config.default()
+    config.apply_overrides(c, [f"{k}={v}" for k, v in changes.items()])
+    assert augment.input_shape(c, (20, 24, channels)) == wanted
 
 
 @pytest.mark.parametrize("kind", ["scale", "standardise"])

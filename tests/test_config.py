@@ -28,6 +28,16 @@ def test_override_takes_the_type_of_the_key(experiment):
     assert c.seed == 3
 
 
+def test_an_option_that_is_a_word_stays_one(experiment):
+    """135 is a camera's name, not a number; whichever comes first, the set or its option."""
+    for words in ("135", "000", "045,090", "135,180", "all"):
+        both = [f"data.options.cameras={words}", "data.name=rafd"]
+        for given in (both, both[::-1]):
+            assert config.load(experiment, given).data.options.cameras == words
+    c = config.load(experiment, ["data.name=rafd", "data.options.colour=True"])
+    assert c.data.options.colour is True
+
+
 @pytest.mark.parametrize(
     ("override", "words"),
     [
@@ -46,7 +56,7 @@ def test_override_takes_the_type_of_the_key(experiment):
         ("model.features=('a',)", "it must be of type tuple"),
         ("optimizer=1", "is a group of keys"),
         ("seed", "has no value"),
-        ("schedule.name=cosin", "one of constant, keras_decay, cosine, plateau"),
+        ("schedule.name=cosin", "one of constant, keras_decay, cosine, plateau, step"),
         ("data.name=ck_plus_plus", "config key data.name is 'ck_plus_plus'; it must be one of"),
         ("data.options.no_such=1", "unknown config key data.options.no_such"),
         ("seed.deeper=1", "unknown config key seed.deeper"),
@@ -72,6 +82,16 @@ def test_override_takes_the_type_of_the_key(experiment):
         ("data.options.image_size=96", "config key data.options.image_size is data.image_size; set that"),
         ("data.options.size=96", "did you mean data.image_size?"),
         ("optimizer.weight_decay=0.1", "set optimizer.name=adamw"),
+        ("augment.crop=49", "it must be in 0..48 (data.image_size)"),
+        ("augment.crop=-1", "augment.crop is -1"),
+        ("augment.crop=7", "it must be 0 (off) or at least 8"),
+        ("model.name=vgg", "it must be one of fer_cnn, alexnet"),
+        ("model.name=alexnet", "data.image_size is 48; it must be 0 (the set's own) or at least 63"),
+        ("model.width=0.5", "it must be 1.0, as fer_cnn has none"),
+        ("model.form=caffe", "it must be torchvision, as fer_cnn has none"),
+        ("transfer.file=w.pth", "empty where model.name is fer_cnn"),
+        ("schedule.step_epochs=0", "it must be above 0"),
+        ("model.normalise=image", "one of scale, standardise, imagenet"),
     ],
 )
 def test_a_wrong_override_is_one_line_naming_the_key(experiment, override, words):
@@ -79,6 +99,44 @@ def test_a_wrong_override_is_one_line_naming_the_key(experiment, override, words
         config.load(experiment, [override])
     assert words in str(e.value)
     assert "\n" not in str(e.value)
+
+
+def test_what_alexnet_cannot_have(experiment):
+    alexnet = ["model.name=alexnet", "data.image_size=256"]
+    for words, refusal in (
+        (
+            ["augment.crop=62"],
+            "augment.crop is 62; it must be 0 (off) or at least 63, as model.name is alexnet",
+        ),
+        (["model.form=caffe", "augment.crop=66"], "at least 67"),
+        (["model.dense=64"], "model.dense is 64; it must be 512 (its default): alexnet has its own"),
+        (["model.features=(4,4)"], "alexnet has its own"),
+        (
+            ["transfer.file=a", "transfer.workdir=b"],
+            "transfer.file is 'a'; it must be empty where transfer.workdir",
+        ),
+    ):
+        with pytest.raises(BadInput) as e:
+            config.load(experiment, [*alexnet, *words])
+        assert refusal in str(e.value)
+    model = config.default().model
+    for key, own in (config_rules.OF_FER_CNN | config_rules.OF_ALEXNET).items():
+        assert model[key] == own
+
+
+def test_a_workdir_from_before_a_key_was_there(experiment):
+    """Its default means what was done then: the run goes on, and is read."""
+    new = config.to_json(config.load(experiment))
+    old = json.loads(json.dumps(new))
+    for group, key in (("model", "form"), ("model", "width"), ("augment", "crop"), ("transfer", "file"),
+                       ("schedule", "step_epochs")):  # fmt: skip
+        del old[group][key]
+    assert (
+        config.differences(old, new) == []
+        and config.from_json(old).to_dict() == config.from_json(new).to_dict()
+    )
+    cut = {**new, "augment": {**new["augment"], "crop": 40}}
+    assert config.differences(old, cut) == [("augment.crop", 0, 40)]
 
 
 def test_winograd_is_for_two_kernels(experiment):
@@ -112,6 +170,16 @@ def test_text_stays_text(experiment):
         ["model.dropout_conv=0.0", "model.dropout_dense=0.996"],
         ["optimizer.name=adamw", "optimizer.weight_decay=0.1"],
         ["augment.last_epochs_off=20"],
+        ["augment.crop=48"],
+        ["augment.crop=300", "data.image_size=0"],
+        [
+            "model.name=alexnet",
+            "data.image_size=256",
+            "augment.crop=224",
+            "model.width=0.5",
+            "transfer.file=w.pth",
+        ],
+        ["schedule.name=step", "schedule.step_epochs=0.5", "schedule.factor=0.1"],
     ],
 )
 def test_what_is_allowed(experiment, overrides):
@@ -209,4 +277,5 @@ def test_what_matters_on_resume():
     assert changed("optimizer.learning_rate=0.01", "seed=1") == ["optimizer.learning_rate", "seed"]
     assert changed("train.epochs=30") == []  # constant learning rate: more epochs is just going on
     assert changed("train.epochs=3") == ["train.epochs"]
+    assert changed("schedule.name=step", "train.epochs=30") == ["schedule.name"]
     assert changed("schedule.name=cosine", "train.epochs=30") == ["schedule.name", "train.epochs"]

@@ -7,7 +7,7 @@ import pytest
 
 from data_pipelines import BadInput
 from ferjax import config
-from ferjax.models import fer_cnn
+from ferjax.models import fer_cnn, parts
 
 
 def _small(outputs=3, **changes):
@@ -82,12 +82,12 @@ def test_dropout_keeps_the_mean_and_the_rate():
     x = jnp.ones((64, 4000))
     keys = jax.random.split(jax.random.key(0), 64)
     for rate in (0.25, 0.5):
-        y = np.asarray(fer_cnn._dropout(x, keys, rate, 0))
+        y = np.asarray(parts.dropout(x, keys, rate, 0))
         n = y.size  # 256,000: standard deviation of the share is 0.001
         assert abs((y == 0).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / n)
         np.testing.assert_allclose(y[y > 0], 1 / (1 - rate), rtol=1e-6)
         assert len(np.unique((y == 0).sum(1))) > 1  # not the same mask for all
-    assert fer_cnn._dropout(x, None, 0.5, 0) is x
+    assert parts.dropout(x, None, 0.5, 0) is x
 
 
 def test_compute_and_parameter_types():

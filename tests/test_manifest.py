@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
-from manifest_files import SIZE, crop, options, photograph, save, write
+from manifest_files import SIZE, colours, crop, options, photograph, save, write
+from ml_collections import ConfigDict
 from PIL import Image
 
-from data_pipelines import BadInput, arrays, coded, faces, labels, manifest, pictures
+from data_pipelines import BadInput, arrays, coded, exported, faces, labels, manifest, pictures
 from data_pipelines.divide import by_hash
 from data_pipelines.manifest import source, table
 from ferjax.main import main
@@ -407,6 +408,45 @@ def test_further_ways_to_find_a_face(monkeypatch):
     side = 32  # 1.25 times
     found = faces.search(picture)
     assert (found.by, found.how, found.box) == ("frontal", "box", (9, 9, 32, 32))
+
+
+@pytest.mark.parametrize("tensorflow", [True, False])
+def test_red_stays_red(tmp_path, monkeypatch, tensorflow):
+    """From the file through builder, cache and export to the network's input, the first time and the next."""
+    if not tensorflow:
+        monkeypatch.setitem(sys.modules, "tensorflow", None)
+    text, names = people(6, 1)
+    write(tmp_path / "s", text)
+    for number, name in enumerate(names):
+        save(tmp_path / "s" / name, colours(number, SIZE))
+    red = np.zeros((SIZE, SIZE, 3), np.uint8) + np.uint8([250, 20, 5])
+    save(tmp_path / "s" / names[0], red)
+    for _ in range(2):
+        made = load(tmp_path / "s", tmp_path / "c", colour=True)
+        seen = {n: p.image[i] for p in made[:3] for i, n in enumerate(p.id.tolist())}
+        assert (seen[names[0]] == [250, 20, 5]).all() and len(seen) == 6
+        assert all((seen[name] == colours(n, SIZE)).all() for n, name in enumerate(names) if n)
+    grey = load(tmp_path / "s", tmp_path / "c")
+    assert len(list((tmp_path / "c" / "manifest").iterdir())) == 2  # one cache each
+    for colour, luma in zip(made[:3], grey[:3], strict=True):
+        assert colour.id.tolist() == luma.id.tolist() and luma.image.shape[3] == 1
+        for a, b in zip(colour.image, luma.image, strict=True):
+            np.testing.assert_array_equal(faces.grey_of(a), b[:, :, 0])
+    exported.write(made, tmp_path / "npz")
+    again = arrays.load_parts({"name": "npz", "dir": str(tmp_path / "npz"), "image_size": 12})
+    assert again.train.image.shape[1:] == (12, 12, 3)
+    with pytest.raises(BadInput, match=r"data.options.colour: 'yes' is not known; write True or False"):
+        manifest.checked({"colour": "yes"})
+
+
+def test_pictures_as_a_network_takes_them():
+    for shape, colour in (((20, 20, 3), True), ((24, 24, 1), False)):
+        data = ConfigDict({"name": "manifest", "image_size": 48, "options": {"crop": "none"}})
+        arrays.look_as(data, shape)
+        assert (data.image_size, data.options.colour, data.options.crop) == (shape[0], colour, "none")
+    data = ConfigDict({"name": "fer2013", "image_size": 48, "options": {}})
+    arrays.look_as(data, (20, 20, 3))  # has no colours to choose
+    assert (data.image_size, dict(data.options)) == (20, {})
 
 
 def test_many_pictures_keep_their_order(tmp_path):

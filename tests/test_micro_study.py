@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -76,6 +77,19 @@ def test_cells_and_their_budget_are_told_before_it_starts(done):
         "12 clips of 3 subjects (disgust 6, happiness 6); 2 seeds of each head; a frame network "
         "for each fold" in said
     )
+
+
+def test_the_budget_of_heads_does_not_count_compiling(made, tmp_path, monkeypatch):
+    calls = []
+
+    def fit(task, recipe, seeds, epochs):
+        time.sleep(0.01 * epochs * len(seeds) + (0.0 if calls else 0.5))  # the first call compiles
+        calls.append(epochs)
+
+    monkeypatch.setattr(loso, "fit", fit)
+    monkeypatch.setattr(micro.budget, "speeds", lambda *_: {"train": 1.0, "infer": 1.0, "compile": 0.0})
+    s = micro.Study(tiny_study(inputs="difference"), tmp_path)
+    assert s.speeds()["head"] == pytest.approx(0.01, rel=0.5)
 
 
 def test_every_method_is_in_the_table_with_the_leak_beside_it(done):
@@ -257,9 +271,9 @@ def test_recordings_with_neutral_ends_are_spotted_and_the_guess_stands_beside(tm
     assert spotted.cells(s) == []  # cut at onset and offset
     s.clips = longer(tiny_clips())
     cells = {cell.name: cell for cell in spotted.cells(s)}
-    assert set(cells) == {"spotting/pixels", "spotting/middle", "spotting/features"}
+    assert set(cells) == {f"spotting/{name}" for name in spotted.CURVES}
     done = {}
-    for name in ("spotting/pixels", "spotting/middle"):
+    for name in ("spotting/contrast", "spotting/pixels", "spotting/middle"):
         done[name], _ = cells[name].run(tmp_path / name)
     rows = {r[0].partition(":")[0]: r for r in tables._spotting(s, done)}
     assert float(rows["pixels"][1].split()[0]) > 0.5  # mean IoU of bumps that are 9 to 12 frames long

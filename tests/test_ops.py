@@ -11,6 +11,7 @@ from jax import lax
 
 from ferjax.ops import conv2d, max_pool_2x2, winograd
 from ferjax.ops.conv import METHODS
+from ferjax.ops.pool import max_pool_3x3
 
 SHAPES = {  # name: (b, h, w, c), (kh, kw, c, o)
     "first layer": ((2, 12, 12, 1), (5, 5, 1, 8)),
@@ -182,6 +183,33 @@ def test_pool_like_torch_with_ties(size, dtype):
     assert y.dtype == dx.dtype == dtype
     np.testing.assert_array_equal(np.asarray(y, np.float32), ty.detach().numpy().transpose(0, 2, 3, 1))
     np.testing.assert_array_equal(np.asarray(dx, np.float32), tx.grad.numpy().transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("size", [(7, 9), (8, 6), (3, 4)])
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_overlapping_pool_like_torch_with_ties(size, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(1)
+    x = jnp.asarray(rng.integers(-1, 2, (3, *size, 5)), dtype)
+    g = jnp.asarray(rng.integers(-4, 5, (3, *((n - 1) // 2 for n in size), 5)), dtype)  # sums are exact
+    y, back = jax.vjp(jax.jit(max_pool_3x3), x)
+    dx = jax.jit(back)(g)[0]
+    tx = torch.tensor(np.asarray(x, np.float32).transpose(0, 3, 1, 2), requires_grad=True)
+    ty = torch.nn.functional.max_pool2d(tx, 3, 2)
+    ty.backward(torch.tensor(np.asarray(g, np.float32).transpose(0, 3, 1, 2)))
+    assert y.dtype == dx.dtype == dtype
+    np.testing.assert_array_equal(np.asarray(y, np.float32), ty.detach().numpy().transpose(0, 2, 3, 1))
+    np.testing.assert_array_equal(np.asarray(dx, np.float32), tx.grad.numpy().transpose(0, 2, 3, 1))
+
+
+def test_overlapping_pool_refuses_and_passes_nan_on():
+    for shape in ((1, 2, 4, 2), (1, 4, 2, 2), (4, 4, 2)):
+        with pytest.raises(ValueError, match="max_pool_3x3 needs"):
+            max_pool_3x3(jnp.zeros(shape))
+    x = jnp.zeros((1, 3, 5, 1)).at[0, 0, 0, 0].set(jnp.nan)
+    y, back = jax.vjp(max_pool_3x3, x)
+    assert jnp.isnan(y[0, 0, 0, 0]) and y[0, 0, 1, 0] == 0
+    np.testing.assert_array_equal(np.flatnonzero(back(jnp.ones_like(y))[0]), [2])
 
 
 def test_pool_literal_ties():

@@ -28,6 +28,19 @@ def test_cosine_with_warmup():
     )
 
 
+def test_step_by_hand():
+    c = _config(schedule__name="step", schedule__step_epochs=2.0, schedule__factor=0.1)
+    rate = optim.learning_rate(c, 10)  # a tenth after every 20 steps
+    np.testing.assert_allclose(
+        [rate(0), rate(19), rate(20), rate(39), rate(40), rate(60)],
+        [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-6],
+        rtol=1e-5,
+    )
+    c.schedule.step_epochs, c.schedule.warmup_epochs = 0.5, 1.0  # after 5 steps; warm up over 10
+    rate = optim.learning_rate(c, 10)
+    np.testing.assert_allclose([rate(0), rate(4), rate(5), rate(10)], [1e-4, 5e-4, 6e-5, 1e-5], rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
 def test_against_torch(name):
     torch = pytest.importorskip("torch")

@@ -1,18 +1,20 @@
 """`ferjax predict`: a network on a user's own pictures, the same whatever is read with them."""
 
 import csv
+import dataclasses
 import json
 import shutil
 
 import jax
 import numpy as np
 import pytest
+import runs
 from cli import files_of, refused
-from manifest_files import crop, photograph, save
+from manifest_files import colours, crop, photograph, save
 
-from data_pipelines import BadInput, faces
+from data_pipelines import BadInput, arrays, exported, faces
 from data_pipelines.split import Split
-from ferjax import config, evaluate, predict, predict_formats
+from ferjax import across, config, evaluate, predict, predict_formats, train
 from ferjax.main import main
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
@@ -128,6 +130,31 @@ def test_further_faces_are_counted_and_told(place, tmp_path, capsys):
     assert facts["further_faces"] == {"b.png": 1} and len(table(tmp_path / "o.csv")) == 2
 
 
+def test_a_network_that_takes_colours_is_shown_colours(tmp_path):
+    """Trained on RGB, it gives what the model gives for the very pixels; grey pictures are read too."""
+    grey = [runs.tiny_split(37, 0), runs.tiny_split(12, 1, "select"), runs.tiny_split(13, 2, "test")]
+    tint = np.array([1, 0.6, 0.3])
+    made = [dataclasses.replace(s, image=(s.image * tint).astype(np.uint8)) for s in grey]
+    exported.write(arrays.Parts(*made, "theirs"), tmp_path / "set")
+    c = runs.tiny_config(str(tmp_path / "set"), train__epochs=1, parallel__devices=1)
+    assert train.train(c, str(tmp_path / "w")) == 0
+    pixels = np.stack([colours(n, 16) for n in range(2)])
+    for n in range(2):
+        save(tmp_path / "in" / f"{n}.png", pixels[n])
+    save(tmp_path / "in" / "2.png", crop(3, 16))
+    pixels = np.concatenate([pixels, np.repeat(crop(3, 16)[None, ..., None], 3, -1)])
+    assert main(argv(tmp_path / "w", tmp_path / "in", tmp_path / "o.csv", "--crop", "none")) == 0
+    model = fer_cnn.build(c.model, 3)
+    params, _ = evaluate.load_weights(tmp_path / "w", "best", model, (16, 16, 3))
+    logits, _ = model.apply({"params": params}, pixels.astype(np.float32) / 255)
+    got = np.array([[float(row[name]) for name in CLASSES] for row in table(tmp_path / "o.csv")])
+    np.testing.assert_allclose(got, jax.nn.softmax(logits), atol=2e-6)
+    said = json.loads((tmp_path / "o.csv.json").read_text())
+    assert (said["size"], said["channels"]) == (16, "red, green, blue")
+    with pytest.raises(BadInput, match=r"has pictures of 16x16x1 values, and the network of .* 16x16x3"):
+        across.across(tmp_path / "w", across.of_set("npz", runs.write_set(tmp_path / "grey")))
+
+
 # The tables.
 
 FACES = [
@@ -235,9 +262,9 @@ def _no_classes(w):
     (w / "run.json").write_text(json.dumps(said))
 
 
-def _colour(w):
+def _two_channels(w):
     said = json.loads((w / "run.json").read_text())
-    (w / "run.json").write_text(json.dumps(said | {"image_shape": [16, 16, 3]}))
+    (w / "run.json").write_text(json.dumps(said | {"image_shape": [16, 16, 2]}))
 
 
 @pytest.mark.parametrize(
@@ -246,7 +273,7 @@ def _colour(w):
         (_no_checkpoint, "holds no complete checkpoint; train first"),
         (lambda w: (w / "config.json").unlink(), "has no config.json; give the --workdir of a training"),
         (_no_classes, "run.json does not name the network's classes"),
-        (_colour, "the network takes 16x16x3 values; only square grey"),
+        (_two_channels, "the network takes 16x16x2 values; only square pictures, grey or in colour"),
     ],
 )
 def test_workdirs(capsys, trained, many, tmp_path, break_it, words):

@@ -10,12 +10,13 @@ import subprocess
 import sys
 from xml.etree import ElementTree
 
+import human_files
 import numpy as np
 import pytest
 from PIL import Image
 
 from data_pipelines import BadInput
-from ferjax import metrics, report, results
+from ferjax import human, metrics, report, results
 from ferjax.report import charts, parts, strips
 
 CLASSES = ("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger", "contempt")
@@ -167,6 +168,26 @@ def test_no_faces(copy):
     page = Page(report.write_report(copy, faces=False))
     assert page.count("img") == 0 and b"base64" not in (copy / "report/index.html").read_bytes()
     assert "the pictures are left out" in page.text and "Probability" in page.text
+
+
+def test_people_and_network_side_by_side(copy, tmp_path):
+    assert "people" not in Page(report.write_report(copy)).ids
+    text = human_files.TABLE.replace("Made up", "Made & <up>")
+    group = human_files.add_comparison(copy, "test", human_files.write_table(tmp_path / "people.csv", text))
+    page = Page(report.write_report(copy))
+    assert "people" in page.ids and not page.open
+    assert "People: Made & <up>, for a test. people.csv" in page.text
+    assert human.shared_words(group) in page.text.replace("\xa0", " ")
+    assert human.chance_words(group) in page.text and "over the network's 20 subjects" in page.text
+    fear = group["classes"].index("fear")
+    for key, words in (("people", "fear 102 "), ("network", "fear ")):
+        row = [
+            f"{100 * share:.0f}" if share >= 0.005 else "<1" if share else "0" for share in group[key][fear]
+        ]
+        assert words + " ".join(row) in page.text
+    m = group["correlation"]["spearman"]
+    assert f"Spearman 42 {m['value']:.3f} {m['low']:.3f} to {m['high']:.3f} {m['p']:.2g}" in page.text
+    assert "contempt; " in page.text and "at most 4.8% (anger)" in page.text
 
 
 def test_names_are_escaped(tmp_path):

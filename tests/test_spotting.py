@@ -163,23 +163,32 @@ def people(n=24, seed=0):
 def test_settings_are_chosen_by_the_others():
     curves, truth, subject = people()
     found, chosen = spotting.leave_one_out(curves, truth, subject, 10)
-    for person in np.unique(subject):
-        rest = subject != person
-        rows = np.flatnonzero(~rest)
-        best = spotting.choose([curves[i] for i in np.flatnonzero(rest)], truth[rest], 10)
-        rise, fall, window = best
-        for i in rows:
-            assert chosen[i] == best
-            settled = spotting.settle(curves[i], 10, window)
-            assert tuple(found[i]) == spotting.spot(settled, rise, fall)
-    # the best of all settings, tried by hand
-    tried = {}
+    # every setting tried by hand
+    overlap = []
     for rise, fall, window in spotting.GRID:
         spots = [spotting.spot(spotting.settle(c, 10, window), rise, fall) for c in curves]
-        tried[rise, fall, window] = np.mean(spotting.iou(np.array(spots)[:, [0, 2]], truth[:, [0, 2]]))
-    best = spotting.choose(curves, truth, 10)
-    assert tried[best] == pytest.approx(max(tried.values()))
-    assert tried[best] > 0.7
+        overlap.append(spotting.iou(np.array(spots)[:, [0, 2]], truth[:, [0, 2]]))
+    overlap = np.array(overlap)
+    for person in np.unique(subject):
+        rows = np.flatnonzero(subject == person)
+        best = spotting.GRID[overlap[:, subject != person].mean(1).argmax()]
+        rise, fall, window = best
+        for i in rows:
+            assert chosen[i] == (0, best)
+            settled = spotting.settle(curves[i], 10, window)
+            assert tuple(found[i]) == spotting.spot(settled, rise, fall)
+    assert overlap.mean(1).max() > 0.7
+
+
+def test_the_kind_of_curve_is_chosen_by_the_others_too():
+    curves, truth, subject = people()
+    noise = np.random.default_rng(1).normal(size=(len(curves), 100))
+    both = [np.stack([n, c]) for n, c in zip(noise, curves, strict=True)]
+    found, chosen = spotting.leave_one_out(both, truth, subject, 10)
+    alone, settings = spotting.leave_one_out(curves, truth, subject, 10)
+    assert {kind for kind, _ in chosen} == {1}  # the one with the expression in it
+    assert [setting for _, setting in chosen] == [setting for _, setting in settings]
+    np.testing.assert_array_equal(found, alone)
 
 
 def test_the_tested_persons_truth_changes_nothing_for_that_person():

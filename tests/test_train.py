@@ -210,6 +210,18 @@ def test_best_is_kept_beside_last_and_evaluated(data_dir, tmp_path):
     assert (tmp_path / "results/test.png").stat().st_size > 1000
 
 
+def test_the_selecting_part_is_looked_at_every_few_epochs_and_at_the_end(data_dir, tmp_path):
+    c = runs.tiny_config(data_dir, **{"train.epochs": 5, "train.select_every": 2})
+    assert train.train(c, str(tmp_path / "few")) == 0
+    lines = [json.loads(line) for line in (tmp_path / "few/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines if line["split"] == "select"] == [2, 4, 5]
+    with c.unlocked():
+        c.train.select_every = 1
+    assert train.train(c, str(tmp_path / "all")) == 0
+    every = [json.loads(line) for line in (tmp_path / "all/metrics.jsonl").read_text().splitlines()]
+    assert [line for line in every if line["epoch"] in (2, 4, 5)] == lines  # the same training
+
+
 def test_numbers_without_the_images_that_training_saw(data_dir, tmp_path):
     parts = arrays.load_parts(runs.tiny_config(data_dir).data)
     image = parts.test.image.copy()
@@ -242,6 +254,19 @@ def test_views_average_probabilities(data_dir):
     assert np.abs(there - mirrored).max() > 1e-3
     np.testing.assert_allclose(got[0], there, rtol=1e-4)
     np.testing.assert_allclose(got[1], (there + mirrored) / 2, rtol=1e-4)
+
+
+def test_ten_views_with_a_crop_are_the_corners_and_the_middle():
+    images = jax.random.uniform(jax.random.key(0), (2, 9, 8, 1))
+    views = evaluate.views_of(images, 10, 6)
+    wanted = [images[:, y : y + 6, x : x + 6] for y, x in ((1, 1), (0, 0), (0, 2), (3, 0), (3, 2))]
+    for i, one in enumerate(wanted):
+        np.testing.assert_array_equal(views[2 * i], one)
+        np.testing.assert_array_equal(views[2 * i + 1], one[:, :, ::-1])
+    assert len(views) == 10
+    for n in (1, 2):
+        for got, one in zip(evaluate.views_of(images, n, 6), views[:n], strict=True):
+            np.testing.assert_array_equal(got, one)
 
 
 def test_ten_views_are_five_shifts_mirrored_or_not():

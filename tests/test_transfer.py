@@ -115,7 +115,8 @@ def test_a_first_convolution_of_other_channels_answers_a_grey_picture_alike(ther
     theirs = {"kernel": rng.normal(size=(5, 5, there, 4)).astype(np.float32), "bias": np.zeros(4, np.float32)}
     ours = {"kernel": np.zeros((5, 5, here, 4), np.float32), "bias": np.zeros(4, np.float32)}
     c = config.default()
-    got = transfer._fitted("block1_conv", theirs, ours, c, c, (48, 48, there), (48, 48, here))["kernel"]
+    source = transfer._Source("w", {}, c, (48, 48, there), {}, {})
+    got = transfer._fitted("block1_conv", theirs, ours, source, c, (48, 48, here))["kernel"]
     grey = rng.normal(size=(5, 5, 1)).astype(np.float32)
     response = lambda kernel: np.einsum("yxc,yxco->o", np.repeat(grey, kernel.shape[2], 2), kernel)  # noqa: E731
     np.testing.assert_allclose(response(got), response(theirs["kernel"]), rtol=1e-5, atol=1e-5)

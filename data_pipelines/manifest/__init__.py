@@ -18,7 +18,8 @@ CLASSES = labels.CLASSES  # those that may occur; `classes` gives those that do
 OPTIONS = {
     "dir": "",  # the CSV, or the folder that holds manifest.csv
     "crop": "detect",  # find, align and cut out the face; or "none": the square in the middle
-    "image_size": 48,  # pixels; faces are cut out at this size, grey
+    "image_size": 48,  # pixels; faces are cut out at this size
+    "colour": False,  # grey, of colours their luma; True: red, green and blue
     "undetected": "leave_out",  # a picture without a face; or "fail"
     "prefix": "",  # before every subject's name, where two labs number their people alike
 }
@@ -53,9 +54,9 @@ def arrays(options: Mapping) -> dict[str, dict]:
     """Reads the CSV and its pictures; see `source.read`.
 
     Returns:
-      "train", "validation", "test" (those with rows) -> image uint8 [n, size, size, 1], label int32 [n] (in
-      `classes(options)`; -1 unknown), aus int8 [n, u], subject str [n], id str [n] ("a/b.jpg" below the
-      CSV's folder, or "clip/000012").
+      "train", "validation", "test" (those with rows) -> image uint8 [n, size, size, c] (c = 1, in colour 3),
+      label int32 [n] (in `classes(options)`; -1 unknown), aus int8 [n, u], subject str [n], id str [n]
+      ("a/b.jpg" below the CSV's folder, or "clip/000012").
 
     Raises:
       BadInput: an option that makes no sense, or files that cannot be read.

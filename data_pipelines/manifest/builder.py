@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import tensorflow_datasets as tfds
 
-from data_pipelines import manifest
+from data_pipelines import manifest, pictures
 from data_pipelines.tfds_examples import examples, info
 
 _DESCRIPTION = """
 A user's own pictures, listed in a CSV with columns path, label, subject, split, and perhaps action units
 (AU01, ...), clip and frame. Here: faces found, aligned and cut out, or the middle squares of pictures that
-are crops already; colours turned to grey (luma). Licence and citation are those of the pictures.
+are crops already; colours kept, or turned to grey (luma). Licence and citation are those of the pictures.
 """
 
 
@@ -35,7 +35,8 @@ class Manifest(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         o = self.options
         units, classes = manifest.au_names(o), manifest.classes(o)
-        return info(self, o["image_size"], classes, units, description=_DESCRIPTION)
+        channels = pictures.channels(o)
+        return info(self, o["image_size"], classes, units, channels=channels, description=_DESCRIPTION)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
         del dl_manager

@@ -34,6 +34,8 @@ def checked(options: Mapping, defaults: Mapping, crops: Sequence[str] = pictures
     for key, words in (("crop", crops), ("undetected", ("leave_out", "fail"))):
         if o[key] not in words:
             raise BadInput(f"data.options.{key}: {o[key]!r} is not known; write {' or '.join(words)}")
+    if not isinstance(o.get("colour", False), bool):
+        raise BadInput(f"data.options.colour: {o['colour']!r} is not known; write True or False")
     return o
 
 
@@ -42,7 +44,7 @@ def read(table: Table, options: Mapping) -> dict[str, dict]:
 
     Args:
       table: as `table.read` gives it.
-      options: crop, image_size, undetected.
+      options: crop, image_size, undetected, colour.
     Returns:
       "train", "validation", "test", those that have rows -> as `whole`.
     Raises:
@@ -62,9 +64,9 @@ def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[R
 
     Args:
       table: as `table.read` gives it.
-      options: crop, image_size, undetected.
+      options: crop, image_size, undetected, and where the set has it colour.
     Returns:
-      (image uint8 [n, size, size, 1], label int32 [n] (index into table.classes; -1 unknown), aus int8
+      (image uint8 [n, size, size, c], label int32 [n] (index into table.classes; -1 unknown), aus int8
       [n, u], subject str [n], id str [n]; the rows [n]). Pictures without a face, and clips without one
       in their first, apex or middle, and last frame, are left out; a warning counts how faces were found.
     Raises:
@@ -72,8 +74,10 @@ def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[R
         clip with frames of several sizes.
     """
     size, n = options["image_size"], len(table.rows)
-    image, kept, how = np.empty((n, size, size, 1), np.uint8), [], Counter()
-    for place, (row, seen) in enumerate(zip(table.rows, _look(table, options["crop"], size), strict=True)):
+    channels = pictures.channels(options)
+    image, kept, how = np.empty((n, size, size, channels), np.uint8), [], Counter()
+    looked = _look(table, options["crop"], size, channels == 3)
+    for place, (row, seen) in enumerate(zip(table.rows, looked, strict=True)):
         if seen.pixels is None and options["undetected"] == "fail":
             what = f"clip {row.clip}, looked for in three frames" if row.clip else row.path
             raise BadInput(
@@ -83,7 +87,7 @@ def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[R
             )
         how[seen.how] += 1
         if seen.pixels is not None:
-            image[place, :, :, 0] = seen.pixels
+            image[place] = seen.pixels.reshape(size, size, channels)
             kept.append(place)
     if not kept:
         raise BadInput(
@@ -107,12 +111,13 @@ def whole(table: Table, options: Mapping) -> tuple[dict[str, np.ndarray], list[R
     return arrays, rows
 
 
-def _look(table: Table, crop: str, size: int) -> Iterator[pictures.Looked]:
+def _look(table: Table, crop: str, size: int, colour: bool = False) -> Iterator[pictures.Looked]:
     """What is in each picture, in the rows' order; BadInput where one cannot be read."""
     found = clip_places(table, crop)
     placed = [found.get(row.clip) if row.clip else None for row in table.rows]
-    paths = [row.path for row in table.rows]
-    looked = pictures.look_at_all(paths, crop, size, table.source.name, placed=placed)
+    paths, facing = [row.path for row in table.rows], [row.facing for row in table.rows]
+    what = table.source.name
+    looked = pictures.look_at_all(paths, crop, size, what, placed=placed, colour=colour, facing=facing)
     for row, seen in zip(table.rows, looked, strict=True):
         if seen.problem:
             raise BadInput(f"{table.source} row {row.number}: {seen.problem}")

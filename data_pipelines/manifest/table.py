@@ -41,12 +41,13 @@ class Row(NamedTuple):
       number: its row in the file, from 1 below the header.
       path: its file.
       id: the path below the manifest's folder, or "clip/000012" of a clip's frame.
-      label: one of labels.CLASSES, or "" where unknown.
+      label: one of labels.CLASSES (of `cfee` also compound ones), or "" where unknown.
       subject: as written, or "".
       split: "train", "validation" or "test"; "" in all rows, or in none.
       clip: as written, or "".
       aus: a code for each of the table's `au_names`.
       phase: frame numbers of the clip's onset, apex and offset, the same in all its rows; -1 unknown.
+      facing: how the face is turned, where the set knows it: see `faces.search`. No manifest says it.
     """
 
     number: int
@@ -58,6 +59,7 @@ class Row(NamedTuple):
     clip: str = ""
     aus: tuple[int, ...] = ()
     phase: tuple[int, int, int] = UNKNOWN
+    facing: str = ""
 
     @property
     def frame(self) -> int:
@@ -84,9 +86,10 @@ class Table(NamedTuple):
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The labels that occur, in the order of labels.CLASSES."""
-        found = {row.label for row in self.rows}
-        return tuple(name for name in labels.CLASSES if name in found)
+        """The labels that occur, in the order of labels.CLASSES, then a set's own by name."""
+        found = {row.label for row in self.rows} - {""}
+        known = tuple(name for name in labels.CLASSES if name in found)
+        return known + tuple(sorted(found.difference(known)))
 
     @property
     def phases(self) -> dict[str, tuple[int, int, int]]:

@@ -30,7 +30,6 @@ from ferjax.parallel import InFlight
 
 Array = jax.Array
 SCHEMA = "ferjax/activations/1"
-FEATURES = "dense/relu"  # the layer whose values are kept whole
 SAVE_EVERY = 30  # seconds between the moments to which an interrupted pass can go back
 DONE, BEGUN = "activations.json", "activations_begun.json"
 
@@ -43,7 +42,7 @@ class Activations:
       maximum: float32 [n, j] largest value of each filter's map.
       mean: float32 [n, j] mean of the map.
       position: int32 [n, j] place of the maximum, y * w + x in its layer's map; the first of equals.
-      features: float32 [n, d] the layer `FEATURES`.
+      features: float32 [n, d] the network's `head_layer`.
       layer: str [j] name of each filter's layer.
       filter: int32 [j] its index in the layer.
       size: layer -> (h, w) of its maps.
@@ -71,7 +70,9 @@ def map_layers(network: Network, image_shape: tuple[int, int, int]) -> dict[str,
             shapes[name] = tuple(x.shape[1:])
         return x
 
-    jax.eval_shape(lambda net, x: net(x, edit=note), network, jnp.zeros((1, *image_shape)))
+    jax.eval_shape(
+        lambda net, x: net(normalise(x, net.normalise), edit=note), network, jnp.zeros((1, *image_shape))
+    )
     return shapes
 
 
@@ -149,12 +150,12 @@ def collect(
     if folder is None:
         store = _Memory(columns, len(images))
     else:
-        key = _hash(network_hash(network), images_hash(images), *layers, FEATURES)
+        key = _hash(network_hash(network), images_hash(images), *layers, network.head_layer)
         store = _Files(pathlib.Path(folder), columns, len(images), key)
     if not store.complete:
         batch_size = min(batch_size, len(images))
         try:
-            _pass(partial(reduced, network), images, batch_size, store, layer, progress)
+            _pass(partial(reduced, network), images, batch_size, store, layer, network.head_layer, progress)
         finally:
             store.close()
     return Activations(**store.arrays(), layer=layer, filter=index, size=size)
@@ -176,11 +177,13 @@ def _reduced(network: Network, images: Array, layers: tuple[str, ...]) -> dict[s
         means.append(x.mean(1))
     joined = {"maximum": maxima, "mean": means, "position": positions}
     out = {name: jnp.concatenate(parts, 1) for name, parts in joined.items()}
-    features = acts[FEATURES].astype(jnp.float32)
+    features = acts[network.head_layer].astype(jnp.float32)
     return out | {"features": features.reshape(len(features), -1)}
 
 
-def _pass(run, images: np.ndarray, batch_size: int, store, layer: np.ndarray, progress: bool) -> None:
+def _pass(
+    run, images: np.ndarray, batch_size: int, store, layer: np.ndarray, features: str, progress: bool
+) -> None:
     """Runs from the store's first missing row to the end."""
     n, queue = len(images), InFlight()
     shown = progress and sys.stderr.isatty()
@@ -189,7 +192,7 @@ def _pass(run, images: np.ndarray, batch_size: int, store, layer: np.ndarray, pr
         def keep(finished):
             for start, values in finished:
                 values = {name: a[: n - start] for name, a in values.items()}
-                _check_finite(values, start, layer)
+                _check_finite(values, start, layer, features)
                 store.append(values)
                 bar.update(min(batch_size, n - start))
 
@@ -200,12 +203,12 @@ def _pass(run, images: np.ndarray, batch_size: int, store, layer: np.ndarray, pr
         keep(queue.drain())
 
 
-def _check_finite(values: dict[str, np.ndarray], start: int, layer: np.ndarray) -> None:
-    for name, where in (("mean", layer), ("features", np.array([FEATURES]))):
+def _check_finite(values: dict[str, np.ndarray], start: int, layer: np.ndarray, features: str) -> None:
+    for name, where in (("mean", layer), ("features", np.array([features]))):
         bad = ~np.isfinite(values[name])
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            culprit = where[column] if name == "mean" else FEATURES
+            culprit = where[column] if name == "mean" else where[0]
             raise BadInput(
                 f"layer {culprit} is not finite on input {start + row}: these weights have diverged; choose "
                 "another checkpoint"

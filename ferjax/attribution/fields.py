@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
+from ferjax import models
 
 Array = jax.Array
 
@@ -41,11 +43,11 @@ class ReceptiveField(NamedTuple):
 def receptive_field(model, layer: str) -> ReceptiveField:
     """The receptive field of a layer's places: its size, how far apart two are, where the first begins.
 
-    A convolution of side k at a stride s so far makes it (k - 1) s larger, ((k - 1) // 2) s of it before; a
-    2x2 pooling s larger, and doubles s.
+    A convolution or pooling of side k at a stride s so far makes it (k - 1) s larger, with p s of it before
+    where p pixels are padded there, and multiplies s by its own stride.
 
     Args:
-      model: what has `features`, the filters of each block, and `kernel`: a FerCnn, or config.model.
+      model: a network, or config.model.
       layer: "block<i>/conv", "block<i>/relu" or "block<i>/pool".
     Returns:
       ReceptiveField, in pixels.
@@ -53,13 +55,17 @@ def receptive_field(model, layer: str) -> ReceptiveField:
       BadInput: another layer; beyond the blocks, a unit sees the whole image.
     Source: Araujo et al. 2019, Computing receptive fields of convolutional neural networks, equations 2 to 5.
     """
+    if isinstance(model, ConfigDict):
+        model = models.build(model, 1)
     size, stride, start = 1, 1, 0
     fields = {}
-    for i in range(1, len(model.features) + 1):
-        size, start = size + (model.kernel - 1) * stride, start - (model.kernel - 1) // 2 * stride
-        fields[f"block{i}/conv"] = fields[f"block{i}/relu"] = ReceptiveField(size, stride, start)
-        size, stride = size + stride, 2 * stride
-        fields[f"block{i}/pool"] = ReceptiveField(size, stride, start)
+    for stage in model.stages:
+        size, start = size + (stage.kernel - 1) * stride, start - stage.before * stride
+        stride *= stage.stride
+        fields |= dict.fromkeys(stage.maps[:2], ReceptiveField(size, stride, start))
+        if stage.pool:
+            size, stride = size + (stage.pool - 1) * stride, 2 * stride
+            fields[stage.maps[2]] = ReceptiveField(size, stride, start)
     if layer not in fields:
         raise BadInput(
             f"layer {layer!r} has no receptive field smaller than the image; take one of {', '.join(fields)}"

@@ -6,8 +6,9 @@ from typing import Any
 import flax.linen as nn
 import flax.struct
 import jax
+from ml_collections import ConfigDict
 
-from ferjax.models.fer_cnn import unchanged
+from ferjax.models.parts import unchanged
 
 Array = jax.Array
 HEAD = "aus"  # name of the action-unit logits among the activations
@@ -20,13 +21,15 @@ class Network:
     A pytree: hand it to jitted functions as an argument; networks of one architecture share a program.
 
     Attributes:
-      model: as `fer_cnn.build` gives it.
+      model: as `models.build` gives it.
       params: its weights.
       head: {"kernel": [d, u], "bias": [u]} on the flattened activation `head_layer`, or None.
       head_layer: name of an activation.
       au_names: u names of the head's outputs.
       classes: k names of the logits.
       normalise: config.model.normalise, which the images go through first (`augment.normalise`).
+      crop: config.augment.crop, the side of the middle square that images are cut to before that
+        (`augment.middle`); who looks at pixels cuts them before anything else.
     """
 
     model: Any = flax.struct.field(pytree_node=False)
@@ -36,6 +39,20 @@ class Network:
     au_names: tuple[str, ...] = flax.struct.field(pytree_node=False, default=())
     classes: tuple[str, ...] = flax.struct.field(pytree_node=False, default=())
     normalise: str = flax.struct.field(pytree_node=False, default="scale")
+    crop: int = flax.struct.field(pytree_node=False, default=0)
+
+    @classmethod
+    def of(cls, config: ConfigDict, model, params: dict, classes) -> "Network":
+        """The network of a training's config, without a head.
+
+        Args:
+          config: of the training.
+          model: as `models.build` gives it.
+          params: its weights.
+          classes: names of the logits.
+        """
+        rest = {"normalise": config.model.normalise, "crop": config.augment.crop}
+        return cls(model, params, head_layer=model.features_layer, classes=tuple(classes), **rest)
 
     def __call__(
         self, x: Array, relu: Callable = nn.relu, edit: Callable[[str, Array], Array] = unchanged

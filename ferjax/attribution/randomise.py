@@ -24,6 +24,7 @@ Array = jax.Array
 Method = Callable[..., Array]  # (network, x, layer, index, key) -> [b, h, w, c], as in attribution.pixels
 
 
+LEAST = 67  # pixels that every AlexNet takes
 _APART = 7919  # no training draws its first weights with this, so that "drawn anew" never gives those again
 
 
@@ -63,7 +64,8 @@ def cascade(
         head in the place of the logits. Its new weights are Gaussian with the deviation of the old ones, unit
         by unit, since it has no initial ones.
     Yields:
-      (name of the layer now drawn anew too, network): "logits" or "aus", "dense", "block3", ... "block1".
+      (name of the layer now drawn anew too, network): "logits" or "aus", "dense", "block3", ... "block1"; of
+      AlexNet "dense2", "dense1", "block5", ...
     Raises:
       ValueError: as `random_network`, or target "aus" without a head.
     """
@@ -73,8 +75,9 @@ def cascade(
             raise ValueError("the action units are to be explained, and the network has no head")
         network = network.replace(head=_random_head(network.head, seed))
         yield HEAD, network
-    blocks = [f"block{i}" for i in range(len(network.model.features), 0, -1)]
-    names, first = ["logits", "dense", *blocks], target.partition("/")[0]
+    blocks = [stage.block for stage in reversed(network.model.stages)]
+    hidden = sorted((name for name in params if name.startswith("dense")), reverse=True)
+    names, first = ["logits", *hidden, *blocks], target.partition("/")[0]
     for name in names[1 if target == HEAD else names.index(first) if first in names else 0 :]:
         weights = f"{name}_conv" if name in blocks else name
         params = params | {weights: fresh[weights]}
@@ -94,12 +97,14 @@ def _drawn(model, key: Array, shape: tuple[int, int, int]) -> dict:
 
 def _square(network: Network) -> tuple[int, int, int]:
     """[h, w, c] of the square image that the weights belong to."""
+    channels = jnp.shape(network.params["block1_conv"]["kernel"])[2]
+    if "dense" not in network.params:  # AlexNet, whose weights fit every size
+        return (LEAST, LEAST, channels)
     features = network.model.features
     rows = jnp.shape(network.params["dense"]["kernel"])[0] // features[-1]
     side = math.isqrt(rows)
     if side * side != rows:
         raise ValueError(f"a map of {rows} places comes from no square image: give image_shape")
-    channels = jnp.shape(network.params["block1_conv"]["kernel"])[2]
     return (side * 2 ** len(features), side * 2 ** len(features), channels)
 
 
@@ -235,7 +240,7 @@ def randomisation_test(
     """
     if not len(seeds) or not len(images):
         raise ValueError("randomisation_test needs at least one seed and one image")
-    shape = images.shape[1:]
+    shape = jax.eval_shape(lambda x: normalise(x, network.normalise), images).shape[1:]
 
     def run(method, network):
         return run_method(method, network, images, layer, index, None, batch_size, position)

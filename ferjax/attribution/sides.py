@@ -7,10 +7,10 @@ from ml_collections import ConfigDict
 
 from data_pipelines import arrays
 from ferjax import config as config_lib
-from ferjax import evaluate
+from ferjax import evaluate, models
 from ferjax.attribution import randomise
 from ferjax.attribution.network import Network
-from ferjax.models import fer_cnn
+from ferjax.augment import input_shape
 
 
 @dataclasses.dataclass(eq=False)
@@ -31,9 +31,9 @@ def load_network(workdir, config: ConfigDict, like, which: str = "best") -> tupl
       like: a Split with its classes and picture size.
       which: best or last.
     """
-    model = fer_cnn.build(config.model, len(like.classes))
-    params, step = evaluate.load_weights(workdir, which, model, like.image.shape[1:])
-    return Network(model, params, classes=tuple(like.classes), normalise=config.model.normalise), step
+    model = models.build(config.model, len(like.classes))
+    params, step = evaluate.load_weights(workdir, which, model, input_shape(config, like.image.shape[1:]))
+    return Network.of(config, model, params, like.classes), step
 
 
 def trained(config: ConfigDict, workdir: pathlib.Path, seeds: int, shuffled: int) -> tuple[list[Side], int]:

@@ -74,6 +74,8 @@ def check(c: ConfigDict, inputs: list[str], kinds: list[str]) -> None:
         ("seeds", c.seeds >= 1, "at least 1"),
         ("inner", c.inner >= 1, "at least 1"),
         ("bootstrap", c.bootstrap == 0 or c.bootstrap >= 50, "0, or at least 50"),
+        ("frames.model.name", c.frames.model.name == "fer_cnn", "fer_cnn: the heads are made for its layers"),
+        ("frames.augment.crop", c.frames.augment.crop == 0, "0: frames are looked at whole"),
         ("layer", c.layer in _layers(c), f"one of {', '.join(_layers(c))}"),
         (
             "lbp_top.blocks",

@@ -7,11 +7,12 @@ import numpy as np
 
 from data_pipelines import motion
 from ferjax import detectors, files
-from ferjax.micro import spotting
+from ferjax.micro import contrast, spotting
 from ferjax.protocols import Cell
 
 LEAD = 10  # frames on either side that must surely be neutral
 CURVES = {
+    "contrast": "each frame against frames shortly before and after, the head's motion projected out",
     "pixels": "root mean squared difference of grey levels to the first frames",
     "features": "of the frame network's features, which never saw the subject",
     "middle": "no curve: the training subjects' mean duration in the middle of the recording",
@@ -45,7 +46,7 @@ def cells(study) -> list[Cell]:
     if len(np.unique(study.clips.subject[rows])) < 2:
         return []
     kind = study.inputs[0]
-    curves = ["pixels", "middle"] + (["features"] if study.c.network == "fold" else [])
+    curves = ["contrast", "pixels", "middle"] + (["features"] if study.c.network == "fold" else [])
     return [_cell(study, name, kind) for name in curves]
 
 
@@ -64,13 +65,17 @@ def _cell(study, name: str, kind: str) -> Cell:
             curves = [np.zeros(t) for t in length]
         else:
             curves = [_curve(study, of, i, name, kind) for i in range(len(of))]
-            found, _ = spotting.leave_one_out(curves, want, of.subject, LEAD, detrend=True)
-        told = {"found": found, "truth": want, "length": length, "curve": np.concatenate(curves)}
+            # in a contrast steady change has cancelled; a distance keeps rising while the head drifts
+            detrend = name != "contrast"
+            found, _ = spotting.leave_one_out(curves, want, of.subject, LEAD, detrend=detrend)
+        told = {"found": found, "truth": want, "length": length, "curve": np.concatenate(curves, -1)}
         told["subject"] = of.subject
         files.write(folder / "spotted.npz", files.npz_bytes(told))
         return {"files": [os.path.relpath(folder / "spotted.npz", study.workdir)], "device": "cpu"}, 0
 
     about = {"clips": of.hash, "lead": LEAD, "grid": str(spotting.GRID)}
+    if name == "contrast":
+        about |= {"spans": contrast.SPANS, "smooth": contrast.SMOOTH}
     if name == "features":
         about |= {"frames": study.about_frames(), "input": kind, "data": study.data()}
     return Cell(f"spotting/{name}", about, run, need, 0.15 * len(of) + 15)
@@ -78,6 +83,8 @@ def _cell(study, name: str, kind: str) -> Cell:
 
 def _curve(study, of, i: int, name: str, kind: str) -> np.ndarray:
     frames = of.frames(i)
+    if name == "contrast":
+        return contrast.curves(frames, LEAD)
     if name == "pixels":
         return spotting.distance(frames, LEAD)
     network = study.network(str(of.subject[i]), kind)

@@ -1,7 +1,7 @@
 """Onset, apex and offset of the expression in a recording, from each frame's distance to the neutral face.
 
 A recording begins and ends neutral and has one expression. `distance` -> `settle` -> `spot`; what `spot` is
-set to is chosen on the training subjects (`choose`, `leave_one_out`). Frames are places, from 0.
+set to is chosen on the training subjects (`leave_one_out`). Frames are places, from 0.
 
 Axis letters: n clips, t time, d features, g settings.
 """
@@ -175,7 +175,7 @@ def score(
     return Scores(metrics, interval, None, (), 0)
 
 
-Setting = tuple[float, float, int]  # rise, fall, window
+Setting = tuple[float, float, int]  # rise, fall, window of the smoothing
 
 GRID: tuple[Setting, ...] = tuple(
     (rise, fall, window)
@@ -185,27 +185,6 @@ GRID: tuple[Setting, ...] = tuple(
 )
 
 
-def choose(
-    curves: Sequence[np.ndarray],
-    truth: np.ndarray,
-    lead: int,
-    detrend: bool = False,
-    grid: Sequence[Setting] = GRID,
-) -> Setting:
-    """The setting of the highest mean IoU on these clips: those of the training subjects.
-
-    Args:
-      curves: n of [t], from `distance`.
-      truth: int [n, 3].
-      lead, detrend: as of `settle`.
-      grid: g settings; of equals the first.
-    Returns:
-      (rise, fall, window).
-    """
-    _, overlap = _tried(curves, truth, lead, detrend, grid)
-    return grid[int(overlap.mean(1).argmax())]
-
-
 def leave_one_out(
     curves: Sequence[np.ndarray],
     truth: np.ndarray,
@@ -213,16 +192,17 @@ def leave_one_out(
     lead: int,
     detrend: bool = False,
     grid: Sequence[Setting] = GRID,
-) -> tuple[np.ndarray, list[Setting]]:
-    """Every subject's expressions found with the setting that `choose` takes on all other subjects.
+) -> tuple[np.ndarray, list[tuple[int, Setting]]]:
+    """Every subject's expressions found with the setting of the highest mean IoU on all other subjects.
 
     Args:
-      curves: n of [t], from `distance`.
+      curves: n of [t], from `distance`, or of [s, t], s kinds of curves of which one is chosen too.
       truth: int [n, 3].
       subject: str [n]; a clip of unknown subject is a subject of its own.
-      lead, detrend, grid: as of `choose`.
+      lead, detrend: as of `settle`.
+      grid: g settings; of equals the first.
     Returns:
-      (found int [n, 3]; the setting that each clip was searched with, n of them).
+      (found int [n, 3]; the kind of curve, from 0, and the setting that each clip was searched with).
     Raises:
       BadInput: a single subject.
     """
@@ -233,7 +213,7 @@ def leave_one_out(
     best = np.zeros(len(code), int)
     for s in range(code.max() + 1):
         best[code == s] = overlap[:, code != s].mean(1).argmax()
-    return tried[best, np.arange(len(code))], [grid[g] for g in best]
+    return tried[best, np.arange(len(code))], [(b // len(grid), grid[b % len(grid)]) for b in best]
 
 
 def middle(length: np.ndarray, duration: float) -> np.ndarray:
@@ -253,12 +233,16 @@ def middle(length: np.ndarray, duration: float) -> np.ndarray:
 
 
 def _tried(curves, truth, lead, detrend, grid) -> tuple[np.ndarray, np.ndarray]:
-    """What every setting finds in every clip, int [g, n, 3], and its IoU [g, n]; each clip stands alone."""
-    found = np.zeros((len(grid), len(curves), 3), int)
-    for i, raw in enumerate(curves):
-        settled = {w: settle(raw, lead, w, detrend) for w in {window for _, _, window in grid}}
-        for j, (rise, fall, window) in enumerate(grid):
-            found[j, i] = spot(settled[window], rise, fall)
+    """What every kind of curve and setting finds in every clip, int [s * g, n, 3], and its IoU [s * g, n]."""
+    windows = {window for _, _, window in grid}
+    found = []
+    for clip in curves:
+        of_clip = []
+        for raw in np.atleast_2d(clip):
+            settled = {w: settle(raw, lead, w, detrend) for w in windows}
+            of_clip += [spot(settled[window], rise, fall) for rise, fall, window in grid]
+        found.append(of_clip)
+    found = np.array(found).swapaxes(0, 1)
     return found, iou(found[..., [0, 2]], np.asarray(truth)[None][..., [0, 2]])
 
 

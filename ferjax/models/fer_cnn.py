@@ -12,37 +12,10 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
-from ferjax.ops.conv import conv2d
+from ferjax.models.parts import INITS, Conv, Stage, dense, dropout, unchanged
 from ferjax.ops.pool import max_pool_2x2
 
 Array = jax.Array
-# made once: networks of one config are then equal, and share what is compiled for them
-INITS = {"glorot_uniform": nn.initializers.glorot_uniform(), "he_normal": nn.initializers.he_normal()}
-
-
-class Conv(nn.Module):
-    """Convolution, same size, stride 1, with bias."""
-
-    features: int
-    kernel: int
-    method: str
-    kernel_init: Callable
-    dtype: Any
-    param_dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """[b, h, w, c] -> [b, h, w, features]."""
-        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), self.param_dtype)
-        return conv2d(x, kernel.astype(self.dtype), method=self.method) + bias.astype(self.dtype)
-
-
-def unchanged(name: str, x: Array) -> Array:
-    """The edit that changes nothing."""
-    del name
-    return x
 
 
 class FerCnn(nn.Module):
@@ -68,6 +41,14 @@ class FerCnn(nn.Module):
     param_dtype: Any = jnp.float32
     relu: Callable = nn.relu
     edit: Callable[[str, Array], Array] = unchanged
+
+    features_layer = "dense/relu"  # the hidden layer, on which heads stand
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Its convolutions and poolings, in order."""
+        before = (self.kernel - 1) // 2
+        return tuple(Stage(f"block{i}", self.kernel, 1, before, 2) for i in range(1, len(self.features) + 1))
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> tuple[Array, dict[str, Array]]:
@@ -108,28 +89,13 @@ class FerCnn(nn.Module):
             x = named(f"{block}/conv", x)
             x = named(f"{block}/relu", self.relu(x))
             x = named(f"{block}/pool", max_pool_2x2(x))
-        x = _dropout(x, keys, self.dropout_conv, 0)
+        x = dropout(x, keys, self.dropout_conv, 0)
         x = x.reshape(len(x), -1)
-        x = named("dense", self._dense(self.dense, "dense")(x))
+        x = named("dense", dense(self, self.dense, "dense")(x))
         x = named("dense/relu", self.relu(x))
-        x = _dropout(x, keys, self.dropout_dense, 1)
-        x = named("logits", self._dense(self.outputs, "logits")(x).astype(jnp.float32))
+        x = dropout(x, keys, self.dropout_dense, 1)
+        x = named("logits", dense(self, self.outputs, "logits")(x).astype(jnp.float32))
         return x, acts
-
-    def _dense(self, features: int, name: str) -> nn.Dense:
-        return nn.Dense(
-            features, dtype=self.dtype, param_dtype=self.param_dtype, kernel_init=self.kernel_init, name=name
-        )
-
-
-def _dropout(x: Array, keys: Array | None, rate: float, layer: int) -> Array:
-    """Dropout with one key an example, so that the mask does not depend on the batch or the device."""
-    if keys is None or rate == 0:
-        return x
-    levels = round(rate * 256)  # a byte a unit: rates are multiples of 1/256
-    shape = x.shape[1:]
-    bits = jax.vmap(lambda k: jax.random.bits(jax.random.fold_in(k, layer), shape, jnp.uint8))(keys)
-    return jnp.where(bits >= levels, x * (256 / (256 - levels)), 0).astype(x.dtype)
 
 
 def build(config: ConfigDict, outputs: int) -> FerCnn:

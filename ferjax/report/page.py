@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 from html import escape
 
-from ferjax.report import charts, parts
+from ferjax.report import charts, parts, people
 from ferjax.report.style import CSS
 
 GLOSSARY = {
@@ -18,6 +18,8 @@ GLOSSARY = {
     "AP": "average precision, the area under the precision-recall curve; chance is the share of the class.",
     "Mean F1, mean ROC AUC, mean AP": "of action units: each unit by itself, present or absent, then the "
     "mean over the units for which it is defined. F1 at one threshold a unit, chosen on the selecting part.",
+    "Beside people": "cells off the diagonal of both confusion matrices, compared by rank; chance is every "
+    "relabelling of the classes of one of them, rows and columns together. People's table is taken as exact.",
     "Log loss": "mean of -log of the probability given to the true class, in nats.",
     "Interval": "percentile bootstrap: subjects (images, where subjects are unknown) are drawn again with "
     "replacement. The spread over training seeds is not in it.",
@@ -59,8 +61,19 @@ def _is_aus(workdir: Mapping) -> bool:
 def _of_classes(path: pathlib.Path, workdir: Mapping, faces: bool) -> dict[str, tuple[str, str]]:
     return {
         "confusion": ("Confusion matrix", _each(workdir, parts.confusion, "confusion matrix")),
+        **_beside_people(workdir),
         "classes": ("Per class", _each(workdir, parts.per_class, "table of classes")),
         "mistakes": ("Worst mistakes", _mistakes(path, workdir, faces)),
+    }
+
+
+def _beside_people(workdir: Mapping) -> dict[str, tuple[str, str]]:
+    """The results that were compared with human confusions; no section where none was."""
+    compared = {name: r for name, r in workdir["results"].items() if "human" in r}
+    if not compared:
+        return {}
+    return {
+        "people": ("Beside people", _each({**workdir, "results": compared}, people.section, "comparison"))
     }
 
 

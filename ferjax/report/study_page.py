@@ -1,5 +1,6 @@
 """A study of many trainings as one page: its matrices as heat maps, its tables, what is missing and why."""
 
+import base64
 import math
 import pathlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from ferjax.report import charts, parts, strips
 from ferjax.report.style import CSS
 
 _MORE = """
+img.wide { max-width: 100%; height: auto; background: #fff; }
 .matrix td { text-align: center; min-width: 7rem; padding: .5rem .6rem; }
 .matrix td b { display: block; font-size: 1.15rem; font-variant-numeric: tabular-nums; }
 .matrix td small { display: block; color: inherit; }
@@ -27,7 +29,8 @@ def page(path: pathlib.Path, faces: bool = True) -> str:
         "columns", "cells": [[{"accuracy", "low", "high", "paper", "why"}]]}],
         "charts": [{"title", "series", "rows": [[name, [[value, low, high]]]]}],
         "tables": [{"title", "head", "rows"}],
-        "clips": [files below its folder, see `strips`], "cells": name -> {"seconds", "created"}}. A cell
+        "clips": [files below its folder, see `strips`],
+        "pictures": [{"file", "title", "faces"}], "cells": name -> {"seconds", "created"}}. A cell
         that is not there has no accuracy, and why as "not on disk: more".
       faces: False embeds no picture of a face.
     Raises:
@@ -56,12 +59,24 @@ def page(path: pathlib.Path, faces: bool = True) -> str:
     for i, clips in enumerate(said.get("clips", [])):
         title = f"Clips, {pathlib.Path(clips).parent.name}"
         sections[f"clips{i}"] = (escape(title), strips.section(path.parent / clips, f"clip{i}", faces))
+    for i, one in enumerate(said.get("pictures", [])):
+        sections[f"picture{i}"] = (escape(one["title"]), _picture(path.parent / one["file"], one, faces))
     notes = [*said.get("remarks", []), *(f"Left out: {gap}." for gap in said.get("gaps", []))]
     if notes:
         items = "".join(f"<li>{escape(note)}</li>" for note in notes)
         sections["notes"] = ("What to know about the sets", f"<ul>{items}</ul>")
     sections["provenance"] = ("Provenance", _provenance(said))
     return parts.document(name, "", sections, CSS + _MORE + strips.STYLE)
+
+
+def _picture(path: pathlib.Path, one: Mapping, faces: bool) -> str:
+    """A PNG within the page; a sentence in its place where it shows faces and none may be shown."""
+    if one.get("faces") and not faces:
+        return "<p>Left out: it shows faces.</p>"
+    if not path.is_file():
+        return f"<p>{escape(path.name)} is gone.</p>"
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img class="wide" alt="{escape(one["title"])}" src="data:image/png;base64,{data}">'
 
 
 def _text_cell(text) -> str:

@@ -76,6 +76,8 @@ td small, th small { display: block; color: var(--soft); font-size: .8rem; font-
 .confusion td.none { color: var(--soft); }
 .upright thead span { writing-mode: vertical-rl; transform: rotate(180deg); }
 .confusion.upright td { min-width: 2.7rem; padding: .25rem .2rem; font-size: .85rem; }
+.pair { display: flex; flex-wrap: wrap; gap: .4rem 2rem; } .pair > div { min-width: 0; }
+.pair h4 { margin: .4rem 0; font-size: .95rem; }
 .words th, .words td { text-align: left; }
 .confusion th { border: 0; } .confusion thead th { text-align: center; }
 .whisker { width: 80px; height: 14px; vertical-align: middle; margin-left: .5rem; }

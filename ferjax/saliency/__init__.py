@@ -1,1 +1,1 @@
-"""Saliency: ML-Net trained and measured beside maps that need no weights, and maps of any pictures."""
+"""Where people look: maps of any pictures, their metrics, and ML-Net trained to draw them."""

@@ -1,0 +1,58 @@
+"""Trainings of AlexNet that the experiments of Mavani, Raman & Miyapuram 2017 share."""
+
+from ml_collections import ConfigDict
+
+from ferjax import config
+
+SIDE = 224  # pixels, as torchvision's AlexNet has them
+PAPER = "Mavani, Raman & Miyapuram 2017, abstract"
+
+
+def alexnet(epochs: int, batch_size: int = 32) -> ConfigDict:
+    """Fine-tuning as Caffe does it: SGD with momentum, the last layer new and ten times as fast, steps down.
+
+    The rates are those for pretrained weights (`transfer.take` names all layers but the last); faces are cut
+    out a little larger than the network's input, and a square of that is cut at random, mirrored half of
+    the time.
+    """
+    c = config.default()
+    c.model.name = "alexnet"
+    c.model.normalise = "imagenet"
+    c.data.image_size, c.augment.crop = SIDE + 16, SIDE
+    c.augment.flip = True
+    c.input.batch_size = batch_size
+    c.train.epochs = epochs
+    c.train.select_by = "loss"  # few subjects: accuracy moves in large steps
+    c.train.select_every = 3  # weights are half a gigabyte, and an epoch a few steps
+    c.optimizer.name = "sgd"
+    c.optimizer.momentum = 0.9
+    c.optimizer.weight_decay = 5e-4
+    c.optimizer.clip_norm = 5.0
+    c.optimizer.learning_rate = 0.01
+    c.transfer.take = "block*,dense*"
+    c.transfer.rates = "block*=0.1,dense*=0.1"
+    c.schedule.name = "step"
+    c.schedule.step_epochs, c.schedule.factor = epochs / 2, 0.1
+    c.evaluate.batch_size = 128
+    return c
+
+
+def from_nothing(epochs: int, batch_size: int = 128, rate: float = 3e-4) -> ConfigDict:
+    """Training AlexNet from random weights, for those who have no published ones."""
+    c = config.recipe(batch_size, epochs, rate)
+    c.model.name = "alexnet"
+    c.model.normalise = "imagenet"
+    c.data.image_size, c.augment.crop = SIDE + 16, SIDE
+    c.augment.contrast = 0.2
+    c.train.select_every = 3
+    c.evaluate.batch_size = 128
+    return c
+
+
+def drawn_faces(people: int, pictures: int, epochs: int, seed: int = 1000) -> ConfigDict:
+    """Pretraining on built-in faces, of other people than any set of the study has."""
+    c = from_nothing(epochs)
+    c.name = f"AlexNet on {people * pictures:,} built-in faces"
+    c.data.name = "facsynth"
+    c.data.options.n_subjects, c.data.options.images_per_subject, c.data.options.seed = people, pictures, seed
+    return c

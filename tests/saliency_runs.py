@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 def tiny_config(**changes):
     """Scenes of 48x64, a sixteenth of the filters, 19 pictures to train on, batches of 8, plain SGD.
 
-    What is compiled for one test is kept for the others, as long as they change nothing that a step depends on.
+    What is compiled for one test is kept for the others that change nothing of what a step depends on.
     """
     c = settings.default()
     c.name = "tiny"

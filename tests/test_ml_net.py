@@ -18,6 +18,7 @@ from ferjax.saliency import loss, network
 from ferjax.weights import keras_file
 
 WIDTH = 1 / 16
+INIT = jax.jit(network.init, static_argnums=(0, 1))
 
 
 def convolve(x, kernel, bias):
@@ -163,7 +164,7 @@ def test_shapes_of_the_papers_network():
 
 def test_the_prior_begins_as_nothing_and_dropout_follows_its_key():
     model = ml_net.MlNet(WIDTH, conv="xla")
-    params = network.init(model, 0)
+    params = INIT(model, 0)
     assert not params["prior"]["kernel"].any()
     x = vgg16.normalise(jnp.asarray(pictures(32, 32, 4)))
     found, acts = model.apply({"params": params}, x)
@@ -176,7 +177,7 @@ def test_the_prior_begins_as_nothing_and_dropout_follows_its_key():
 
 def test_edits_reach_every_named_activation():
     model = ml_net.MlNet(WIDTH, conv="xla")
-    params, x = network.init(model, 0), vgg16.normalise(jnp.asarray(pictures(16, 16, 1)))
+    params, x = INIT(model, 0), vgg16.normalise(jnp.asarray(pictures(16, 16, 1)))
     seen = []
     _, acts = model.clone(edit=lambda name, a: seen.append(name) or a).apply({"params": params}, x)
     assert seen == list(acts)
@@ -186,7 +187,7 @@ def test_edits_reach_every_named_activation():
 
 def test_types_are_the_configs():
     model = ml_net.MlNet(WIDTH, conv="xla", dtype=jnp.bfloat16, param_dtype=jnp.bfloat16)
-    params = network.init(model, 0)
+    params = INIT(model, 0)
     assert {a.dtype for a in jax.tree.leaves(params)} == {jnp.dtype("bfloat16")}
     found, acts = model.apply({"params": params}, jnp.ones((1, 32, 32, 3)))
     assert found.dtype == jnp.float32 and acts["encode"].dtype == jnp.bfloat16

@@ -118,7 +118,10 @@ def test_only_parallel_knows_of_devices():
             if name in DEVICES or name in ("Mesh", "NamedSharding", "device_put"):
                 found.add((path, name))
     assert {name for path, name in found if path != "ferjax/parallel.py"} <= {"psum"}
-    assert {path for path, name in found if name == "psum"} == {"ferjax/train.py", "ferjax/saliency/training.py"}
+    assert {path for path, name in found if name == "psum"} == {
+        "ferjax/train.py",
+        "ferjax/saliency/training.py",
+    }
     assert ("ferjax/parallel.py", "pmap") in found and ("ferjax/parallel.py", "shard_map") in found
 
 

@@ -1,5 +1,6 @@
 """Training of ML-Net: to the same bits after a stop, on any number of devices, and better than the centre."""
 
+import functools
 import os
 import pathlib
 import signal
@@ -79,15 +80,11 @@ def test_what_a_training_leaves(parts, whole):
         assert jax.tree.map(np.shape, params[name]) == jax.tree.map(lambda a: a.shape, array)
 
 
-def test_eight_devices_learn_what_one_does(parts, tmp_path):
-    changes = {"optimizer__name": "sgd", "model__dropout": 0.25}
-    found = []
-    for devices in (1, 8):
-        c = saliency_runs.tiny_config(parallel__devices=devices, train__epochs=1, **changes)
-        assert training.train(c, tmp_path / str(devices), parts)[0] == 0
-        found.append(runs.weights(tmp_path / str(devices)))
-    for name, there in found[0].items():
-        np.testing.assert_allclose(found[1][name], there, rtol=1e-3, atol=1e-5)
+def test_eight_devices_learn_what_one_does(parts, whole, tmp_path):
+    assert training.train(saliency_runs.tiny_config(parallel__devices=8), tmp_path, parts)[0] == 0
+    there, here = runs.weights(whole), runs.weights(tmp_path)
+    for name in there:
+        np.testing.assert_allclose(here[name], there[name], rtol=1e-3, atol=1e-5)
 
 
 def test_one_step_is_the_gradient_of_the_loss(parts):
@@ -95,7 +92,7 @@ def test_one_step_is_the_gradient_of_the_loss(parts):
     c = saliency_runs.tiny_config(optimizer__name="sgd", optimizer__momentum=0.0, model__dropout=0.0)
     c.optimizer.learning_rate = 0.5
     model, devices = network.build(c), Devices("pmap", 8, 1)
-    state = training.init_state(c, model)
+    state = devices.init(functools.partial(training.init_state, c, model))
     prior = np.random.default_rng(0).normal(0, 0.1, (6, 8)).astype(np.float32)
     state = state.replace(params={**state.params, "prior": {"kernel": jax.numpy.asarray(prior)}})
     rows = {"id": np.arange(8, dtype=np.int32), "mask": np.arange(8) < 5}
@@ -108,7 +105,7 @@ def test_one_step_is_the_gradient_of_the_loss(parts):
             + (params["prior"]["kernel"] ** 2).sum() / 48
         )
 
-    gradient = jax.grad(whole_loss)(state.params)
+    gradient = jax.jit(jax.grad(whole_loss))(state.params)
     step = devices.compile(training.make_train_step(c, model, 3))
     after, sums = step(state, batch, {})
     assert float(sums["loss"][1]) == 5
@@ -147,20 +144,23 @@ def test_the_learning_rate_and_optimizer_are_kerass():
 def test_training_begins_from_a_published_file(parts, tmp_path, monkeypatch):
     layers = keras_files.convolutions(1 / 16)
     path = keras_files.write_vgg(tmp_path / "vgg16_weights.h5", layers)
-    monkeypatch.setattr(settings, "check", lambda c: None)  # a file is of full width, else
     c = saliency_runs.tiny_config(model__weights=path)
-    c.optimizer.learning_rate = 1e-12
-    c.train.epochs = 1
-    assert training.train(c, tmp_path / "w", parts)[0] == 0
-    begun = results.read_workdir(tmp_path / "w")["run"]["started_from"]
-    assert begun["file"] == path and len(begun["sha256"]) == 64 and len(begun["taken"]) == 13
+    drawn = network.init(network.build(c), c.seed)
+    begun, told = network.begin(drawn, path)
+    turned = layers[0][0][:, ::-1, ::-1, ::-1].transpose(2, 3, 1, 0)  # blue, green, red; by half a turn
+    np.testing.assert_array_equal(begun["conv1_1"]["kernel"], turned)
+    np.testing.assert_array_equal(begun["encode"]["kernel"], drawn["encode"]["kernel"])
+    assert len(told["sha256"]) == 64 and len(told["taken"]) == 13
+    stopping(monkeypatch, 0)
+    assert training.train(c, tmp_path / "w", parts)[0] == 128 + signal.SIGTERM
+    assert results.read_workdir(tmp_path / "w")["run"]["started_from"] == told
     kernel = runs.weights(tmp_path / "w")["['conv1_1']['kernel']"]
-    np.testing.assert_allclose(kernel, layers[0][0][:, ::-1, ::-1, ::-1].transpose(2, 3, 1, 0), atol=1e-6)
+    assert np.corrcoef(kernel.ravel(), turned.ravel())[0, 1] > 0.999  # after one step
 
 
-def test_training_ends_without_a_better_epoch(parts, tmp_path):
+def test_training_ends_without_a_better_epoch(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(training._Loop, "_select", lambda self, params: {"loss": 1.0, "cc": 0.0})
     c = saliency_runs.tiny_config(train__patience=1, train__epochs=9)
-    c.optimizer.learning_rate = 1e-30  # nothing changes: the second epoch is not better
     status, found = training.train(c, tmp_path, parts)
     assert status == 0 and found["steps"] == 6 and found["best_step"] == 3
     assert training.train(c, tmp_path, parts) == (0, found)
@@ -169,7 +169,8 @@ def test_training_ends_without_a_better_epoch(parts, tmp_path):
 def test_the_study_from_config_to_tables(tmp_path, monkeypatch):
     """ML-Net, trained for some seconds, tells better than the centre where held-out scenes are looked at."""
     c = saliency_runs.tiny_config(model__dropout=0.0, train__epochs=5, train__select_by="cc")
-    c.model.width = 1 / 8
+    c.model.width, c.schedule.name = 1 / 8, "constant"
+    c.optimizer.name, c.optimizer.learning_rate = "adam", 3e-4
     c.sets.saliency_shapes.source.data.options = {"train": 90, "test": 24, "seed": 0}
     lines = []
     monkeypatch.setattr(study.Study, "speeds", lambda self: {"train": 0.1, "infer": 0.1, "compile": 1.0})

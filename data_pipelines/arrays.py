@@ -151,7 +151,7 @@ def look_as(data, shape: tuple[int, int, int]) -> None:
 
 
 def names() -> list[str]:
-    """The data sets: the folders of data_pipelines that have a builder (SALICON, without labels, has none)."""
+    """The data sets: folders of data_pipelines with a builder (SALICON, without labels, has none)."""
     return sorted(path.parent.name for path in Path(__file__).parent.glob("*/builder.py"))
 
 

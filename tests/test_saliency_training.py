@@ -169,9 +169,10 @@ def test_training_ends_without_a_better_epoch(parts, tmp_path, monkeypatch):
 def test_the_study_from_config_to_tables(tmp_path, monkeypatch):
     """ML-Net, trained for some seconds, tells better than the centre where held-out scenes are looked at."""
     c = saliency_runs.tiny_config(model__dropout=0.0, train__epochs=5, train__select_by="cc")
-    c.model.width, c.schedule.name = 1 / 8, "constant"
+    c.model.width, c.model.conv, c.schedule.name = 1 / 8, "auto", "constant"
     c.optimizer.name, c.optimizer.learning_rate = "adam", 3e-4
-    c.sets.saliency_shapes.source.data.options = {"train": 90, "test": 24, "seed": 0}
+    data = settings.data_of(c)
+    data.frame, data.options = (96, 128), {"train": 90, "test": 24, "seed": 0}
     lines = []
     monkeypatch.setattr(study.Study, "speeds", lambda self: {"train": 0.1, "infer": 0.1, "compile": 1.0})
     with monkeypatch.context() as patch:

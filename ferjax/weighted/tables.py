@@ -86,8 +86,8 @@ def _legend(study: Study) -> str:
     folds = f"{c.folds} folds of subjects, " if c.folds else ""
     return (
         f"{folds}{c.seeds} seed{'s' * (c.seeds > 1)}, predictions pooled; 95 % intervals over subjects, of "
-        "the difference to no map over subjects and seeds, each answer paired with that of the network "
-        "without a map of the same fold and seed. "
+        f"the difference to no map over subjects{' and seeds' * (c.seeds > 1)}, each answer paired with that "
+        "of the network without a map of the same fold and seed. "
         f"Maps: {'spectral residual' if c.method == 'spectral' else 'as given'}."
     )
 

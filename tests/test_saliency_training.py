@@ -186,7 +186,7 @@ def test_the_study_from_config_to_tables(tmp_path, monkeypatch):
     for key in ("cc", "nss"):
         assert said["ml_net"][key]["value"] > said["centre"][key]["value"], table
         assert said["ml_net"][key]["n"] == 24
-    assert "centre prior, 0." in table and "ML-Net less centre prior" in table
+    assert " of the sides" in table and "ML-Net less centre prior" in table
     rows = (out / "pictures.csv").read_text().splitlines()
     assert len(rows) == 1 + 3 * 24 and rows[0] == "id,method,cc,sim,nss,auc_judd,sauc,kl"
     assert "spectral residual" in write_report(tmp_path).read_text()

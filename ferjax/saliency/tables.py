@@ -29,7 +29,7 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
             score[method] = file["score"]
     found = {method: estimates(s, c.bootstrap, c.seed) for method, s in score.items()}
     share = done["scores/centre"]["share"]
-    titles = {**METHODS, "centre": f"{METHODS['centre']}, {share:g} of the sides"}
+    titles = {**METHODS, "centre": f"{METHODS['centre']}, {share:.2f} of the sides"}
     for method in METHODS:
         _result(study, done, method, titles[method], found[method])
     head = ["method", *(f"{name} ({BETTER[name]} is better)" for name in NAMES)]

@@ -10,6 +10,7 @@ CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.MET
 SELECT_BY = {"emotion": ("accuracy", "uf1", "loss"), "aus": ("auc", "f1", "loss")}
 OF_FER_CNN = {"features": (64, 128, 256), "kernel": 5, "dense": 512}  # as in config.default
 OF_ALEXNET = {"form": "torchvision", "width": 1.0}
+OWN = "the set's own"
 PARTS = "parts and numbers that are not negative, such as block*=0.1,dense=0.5"
 
 
@@ -63,11 +64,11 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("seed", 0),
         at_least("train.epochs", 1),
         one_of("data.name", *arrays.names(), "npz"),
-        ("data.image_size", c.data.image_size >= 0, "0 (the set's own), or pixels"),
+        ("data.image_size", c.data.image_size >= 0, f"0 ({OWN}), or pixels"),
         (
             "augment.crop" if c.augment.crop else "data.image_size",
             side == 0 or side >= least,
-            f"0 ({'off' if c.augment.crop else 'the set' + chr(39) + 's own'}) or at least {least}, {why}",
+            f"0 ({'off' if c.augment.crop else OWN}) or at least {least}, {why}",
         ),
         (
             "augment.crop",

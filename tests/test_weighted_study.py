@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ def source(people, seed, epochs=1):
 def study(**more):
     c = weighted.default()
     c.name, c.folds, c.bootstrap, c.inputs = "tiny", 3, 100, "none,product"
+    c.human = str(pathlib.Path(__file__).parent.parent / "experiments/mavani2017/human_muros2021.csv")
     weighted.add_set(c, "a", source(9, 0), "faces A")
     weighted.add_set(c, "b", source(12, 50), "faces B", in_folds=False)
     c.update(more)
@@ -96,6 +98,13 @@ def test_the_table_is_of_the_predictions(finished):
     assert not table["faces A", "faces A", "no map"]["minus no map, points"]
     across = table["faces A", "faces B", "no map"]
     assert int(across["answers"]) == 3 * len(predictions(workdir, "b/none/fold0/seed0/run"))
+
+
+def test_confusions_stand_beside_peoples(finished):
+    _, folder, _ = finished
+    said = (folder / "table.md").read_text()
+    assert said.count("beside people (human_muros2021.csv): ") == 4
+    assert "Spearman" in said
 
 
 def test_networks_are_tested_with_the_input_they_were_trained_with(finished):

@@ -7,6 +7,8 @@ Without the published weights training begins from an AlexNet trained on built-i
 paper does not say whether its test faces were of other people; here they are.
 """
 
+import pathlib
+
 from ferjax.weighted import recipe, study
 
 
@@ -19,6 +21,7 @@ def get_config():
     source = recipe.alexnet(epochs=20)
     source.data.name = "cfee"
     study.add_set(c, "cfee", source, "CFEE")
+    c.human = str(pathlib.Path(__file__).with_name("human_muros2021.csv"))
     c.paper_says = recipe.PAPER
     c.paper["none/cfee/cfee"] = 74.79
     return c

@@ -68,8 +68,8 @@ _pool.defvjp(_pool_fwd, _pool_bwd)
 def max_pool_3x3(x: Array) -> Array:
     """Maximum over 3x3 windows with stride 2, which overlap; rows and columns that fill none are dropped.
 
-    On CPU some 5 times as fast forward, and 9 times back, as `lax.reduce_window`. Ties and NaN as in
-    `max_pool_2x2`.
+    On CPU several times as fast as `lax.reduce_window` (5.9 forward, 9.3 forward and back, batch 16 of
+    55x55x64, one timing on two busy cores). Ties and NaN as in `max_pool_2x2`.
 
     Args:
       x: [b, h, w, c] with h, w at least 3.

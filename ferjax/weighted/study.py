@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, labels, saliency_input
-from ferjax import across, budget, evaluate, protocols, train
+from ferjax import across, budget, evaluate, human_table, protocols, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
 from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
@@ -44,6 +44,7 @@ def default() -> ConfigDict:
     c.share = 0.5  # of blend
     c.sigma = 0.25  # of centre
     c.across = True  # also tested on the other sets
+    c.human = ""  # a CSV of human confusions, beside which the networks' own are set; docs/human.md
     c.map = ""  # emotions by name before the sets meet, as data.map; after a set's own
     c.bootstrap = 2000
     c.keep_networks = False  # weights of a cell stay on disk after its test; an AlexNet's are 0.5 GB
@@ -92,6 +93,7 @@ class Study:
             labels.label_map(c.map)
         except BadInput as e:
             raise BadInput(f"config key map, which is as {e}") from None
+        self.human = human_table.read(c.human) if c.human else None
         self.gaps, self.sets = {}, {}
         for name, one in c.sets.items():
             key, data = f"sets.{name}.source", one.source.data

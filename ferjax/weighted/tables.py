@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ferjax import across, config, files, protocols, results, study_file
+from data_pipelines import BadInput
+from ferjax import across, config, files, human, protocols, results, study_file
 from ferjax.studies import kept_predictions, kept_results, pooled, span, table
 from ferjax.weighted import differences
 from ferjax.weighted.study import INPUTS, NONE, Study
@@ -50,6 +51,8 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
                     where = f"trained on {_title(study, a)}, tested on {_title(study, b)}"
                     sentences.append(f"{where}: {differences.sentence(INPUTS[kind][1], change)}.")
             title = f"trained on {_title(study, a)}, tested on {_title(study, b)}"
+            if study.human and a == b:
+                sentences += _beside_people(study, a, of)
             charts.append({"title": f"Accuracy, {title}", "series": ["accuracy"], "rows": dots})
     rows += _gaps(study)
     legend = _legend(study)
@@ -83,8 +86,8 @@ def _legend(study: Study) -> str:
     folds = f"{c.folds} folds of subjects, " if c.folds else ""
     return (
         f"{folds}{c.seeds} seed{'s' * (c.seeds > 1)}, predictions pooled; 95 % intervals over subjects, of "
-        "the difference to no map over subjects and seeds, each answer paired with that of the network "
-        "without a map of the same fold and seed. "
+        f"the difference to no map over subjects{' and seeds' * (c.seeds > 1)}, each answer paired with that "
+        "of the network without a map of the same fold and seed. "
         f"Maps: {'spectral residual' if c.method == 'spectral' else 'as given'}."
     )
 
@@ -172,6 +175,22 @@ def difference(mine: Mapping, none: Mapping, classes, bootstrap: int):
         subject.append(np.where(a[1] == "", np.char.add("image ", a[0]), a[1]))
         network.append(np.full(len(rows), seed))
     return differences.paired(*(np.concatenate(v) for v in (right, base, subject, network)), bootstrap)
+
+
+def _beside_people(study: Study, a: str, of: Mapping) -> list[str]:
+    """How alike the confusions of each kind of networks, on people left out, are to people's."""
+    out = []
+    for kind, mine in of.items():
+        classes = _classes(mine["files"][0])
+        told = [across.read_predictions(path, classes) for path in mine["files"]]
+        subject, label, p = (np.concatenate([t[i] for t in told]) for i in (1, 2, 3))
+        try:
+            often = study.c.bootstrap
+            said = human.words(human.compare(label, p.argmax(1), classes, study.human, subject, often))
+        except BadInput as e:  # too few emotions in common
+            said = f"not compared: {e}"
+        out.append(f"{_title(study, a)}, {INPUTS[kind][1]}, beside people ({study.human.file}): {said}")
+    return out
 
 
 def _gaps(study: Study) -> list[dict]:

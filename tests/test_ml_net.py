@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as tf
 
 from data_pipelines import BadInput
-from ferjax.models import ml_net, vgg16
+from ferjax import weights
+from ferjax.models import keras1, ml_net, vgg16
 from ferjax.saliency import loss, network
-from ferjax.weights import keras_file
 
 WIDTH = 1 / 16
 INIT = jax.jit(network.init, static_argnums=(0, 1))
@@ -105,7 +105,7 @@ def test_vgg16_layer_by_layer_through_its_file(tmp_path, pool, theirs, stride, c
     picture = pictures(37, 50)
     x = vgg16.normalise(jnp.asarray(picture))
     like = jax.eval_shape(model.init, jax.random.key(0), x)["params"]
-    params = keras_file.vgg16(keras_file.read(path), like, path)
+    params = keras1.vgg16(weights.read(path)[0], like, path)
     last, acts = model.apply({"params": params}, x)
     wanted = torch_vgg(as_torch(picture), layers, theirs, stride)
     same(acts, wanted)
@@ -119,7 +119,7 @@ def test_ml_net_layer_by_layer_through_its_file(tmp_path, conv):
     prior = np.random.default_rng(1).normal(0, 0.5, (6, 8)).astype(np.float32)
     path = keras_files.write_ml_net(tmp_path / "mlnet_salicon_weights.pkl", layers, prior)
     model = ml_net.MlNet(WIDTH, conv=conv)
-    params = keras_file.ml_net(keras_file.read(path), network.shapes(model), path)
+    params = keras1.ml_net(weights.read(path)[0], network.shapes(model), path)
     picture = pictures(96, 128)  # whose map is 12x16: the prior twice as large
     found, acts = model.apply({"params": params}, vgg16.normalise(jnp.asarray(picture)))
     wanted = torch_ml_net(as_torch(picture), layers, prior)

@@ -176,7 +176,7 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
         ({"inputs": "none,triple"}, "config key inputs"),
         ({"method": "ml_net"}, "spectral or maps"),
         ({"folds": 2}, "config key folds"),
-        ({"pretrained": "/nowhere.pth"}, "no such file or folder"),
+        ({"pretrained": "/nowhere.pth"}, "no such file of weights"),
         ({"method": "maps"}, "maps is empty"),
     ],
 )

@@ -16,7 +16,7 @@ from jax import lax
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
-from ferjax.models.parts import INITS, Conv, Stage, dense, dropout, unchanged
+from ferjax.models.parts import INITS, Conv, Stage, dense, dropout, recorder, unchanged
 from ferjax.ops.pool import max_pool_3x3
 
 Array = jax.Array
@@ -110,12 +110,7 @@ class AlexNet(nn.Module):
           BadInput: the image is too small.
         """
         check_side(min(x.shape[1:3]), self.padding)
-        acts = {}
-
-        def named(name: str, x: Array) -> Array:
-            acts[name] = self.edit(name, x)
-            return acts[name]
-
+        named, acts = recorder(self.edit)
         x = x.astype(self.dtype)
         types = (self.kernel_init, self.dtype, self.param_dtype)
         for i, (features, kernel) in enumerate(zip(self.features, KERNEL, strict=True), 1):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
-from ferjax.models.parts import INITS, Conv, Stage, dense, dropout, unchanged
+from ferjax.models.parts import INITS, Conv, Stage, dense, dropout, recorder, unchanged
 from ferjax.ops.pool import max_pool_2x2
 
 Array = jax.Array
@@ -68,12 +68,7 @@ class FerCnn(nn.Module):
                 f"config key model.features has {len(self.features)} blocks that halve the image; the data's "
                 f"are {x.shape[1]}x{x.shape[2]}; take fewer blocks or a larger data.image_size"
             )
-        acts = {}
-
-        def named(name: str, x: Array) -> Array:
-            acts[name] = self.edit(name, x)
-            return acts[name]
-
+        named, acts = recorder(self.edit)
         x = x.astype(self.dtype)
         for i, features in enumerate(self.features, 1):
             block = f"block{i}"

@@ -15,12 +15,11 @@ What the paper leaves open is taken from the authors' code for Keras 1.1 on Thea
 - ReLU after the 1x1 convolution and after the product.
 
 Decided here: an input that is not 480x640 keeps the prior of 6x8, enlarged to its output; where that is no
-whole multiple, as images are resized (pixels as areas). Channels are red, green, blue: `weights.keras_file`
-turns the published first kernel round. VGG's convolutions begin as He et al. 2015; the 1x1 convolution begins
+whole multiple, as images are resized (pixels as areas). Channels are red, green, blue: `keras1` turns the
+published first kernel round. VGG's convolutions begin as He et al. 2015; the 1x1 convolution begins
 with the absolute values of Glorot's, which keep the map above 0: where its ReLU is 0 nothing is learned.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -28,8 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ferjax.models.parts import INITS, Conv, dropout, unchanged
-from ferjax.models.vgg16 import convolutions, scaled
+from ferjax.models.parts import Conv, dropout, recorder
+from ferjax.models.vgg16 import Vgg16, scaled
 
 Array = jax.Array
 PRIOR = (6, 8)  # of an output of 60x80
@@ -70,27 +69,18 @@ class OneMap(nn.Module):
         return x @ kernel[0, 0].astype(self.dtype) + bias.astype(self.dtype)
 
 
-class MlNet(nn.Module):
-    """A picture's saliency.
+class MlNet(Vgg16):
+    """A picture's saliency; VGG16's parts, and three more.
 
     Attributes:
-      width: share of all filters, for small networks.
       dropout: of the three levels side by side; a multiple of 1/256.
-      pool: "theano" as published, or "caffe", see `vgg16.Vgg16`.
-      conv: method of `ops.conv.conv2d`.
-      relu: the rectifier, also of the map; attribution passes others in.
-      edit: (name, activation) -> activation, at every named place.
+      pool4_stride, pool: 1 and "theano", as published.
+      relu: the rectifier, also of the map.
     """
 
-    width: float = 1.0
-    dropout: float = 0.5
+    pool4_stride: int = 1
     pool: str = "theano"
-    conv: str = "auto"
-    kernel_init: Callable = INITS["he_normal"]
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    relu: Callable = nn.relu
-    edit: Callable[[str, Array], Array] = unchanged
+    dropout: float = 0.5
 
     @nn.compact
     def __call__(self, x: Array, keys: Array | None = None) -> tuple[Array, dict[str, Array]]:
@@ -106,13 +96,8 @@ class MlNet(nn.Module):
         Raises:
           BadInput: the image is too small.
         """
-        acts = {}
-
-        def named(name: str, x: Array) -> Array:
-            acts[name] = self.edit(name, x)
-            return acts[name]
-
-        last = convolutions(self, named, x, 1)
+        named, acts = recorder(self.edit)
+        last = self.convolutions(named, x)
         x = named("levels", jnp.concatenate([acts["pool3"], acts["pool4"], last], -1))
         x = dropout(x, keys, self.dropout, 0)
         filters = scaled(64, self.width)

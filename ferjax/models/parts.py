@@ -61,6 +61,17 @@ def unchanged(name: str, x: Array) -> Array:
     return x
 
 
+def recorder(edit: Callable[[str, Array], Array]) -> tuple[Callable[[str, Array], Array], dict[str, Array]]:
+    """(what passes an activation on under its name, edited, and keeps it; where it keeps them)."""
+    acts: dict[str, Array] = {}
+
+    def named(name: str, x: Array) -> Array:
+        acts[name] = edit(name, x)
+        return acts[name]
+
+    return named, acts
+
+
 def dropout(x: Array, keys: Array | None, rate: float, layer: int) -> Array:
     """Dropout with one key an example, so that the mask does not depend on the batch or the device."""
     if keys is None or rate == 0:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines import BadInput
-from ferjax.models.parts import INITS, Conv, unchanged
+from ferjax.models.parts import INITS, Conv, recorder, unchanged
 from ferjax.ops.pool import max_pool_2x2
 
 Array = jax.Array
@@ -61,44 +61,34 @@ class Vgg16(nn.Module):
           BadInput: the image is too small to be halved by every pooling.
         """
         del keys
+        named, acts = recorder(self.edit)
+        return self.convolutions(named, x), acts
+
+    def convolutions(self, named: Callable, x: Array) -> Array:
+        """The five blocks, within the `__call__` of this network or of one that goes on from it.
+
+        Args:
+          named: (name, activation) -> activation, which keeps it.
+          x: as of `__call__`.
+        Returns:
+          The last ReLU.
+        Raises:
+          BadInput: the image is too small.
+        """
         if min(x.shape[1:3]) < 16:
             raise BadInput(f"VGG16 halves its input four times; {x.shape[1]}x{x.shape[2]} pixels are too few")
-        acts = {}
-
-        def named(name: str, x: Array) -> Array:
-            acts[name] = self.edit(name, x)
-            return acts[name]
-
-        return convolutions(self, named, x, self.pool4_stride), acts
-
-
-def convolutions(model: nn.Module, named: Callable, x: Array, pool4_stride: int) -> Array:
-    """The five blocks, as parts of whichever network calls this in its own `__call__`.
-
-    Args:
-      model: has the attributes of `Vgg16` but pool4_stride.
-      named: (name, activation) -> activation, which keeps it.
-      x: as of `Vgg16`.
-      pool4_stride: as of `Vgg16`.
-    Returns:
-      The last ReLU.
-    Raises:
-      BadInput: the image is too small.
-    """
-    if min(x.shape[1:3]) < 16:
-        raise BadInput(f"VGG16 halves its input four times; {x.shape[1]}x{x.shape[2]} pixels are too few")
-    x = x.astype(model.dtype)
-    for block, (n, features) in enumerate(BLOCKS, 1):
-        for i in range(1, n + 1):
-            name = f"conv{block}_{i}"
-            filters = scaled(features, model.width)
-            of = (filters, 3, model.conv, model.kernel_init, model.dtype, model.param_dtype)
-            x = named(name, Conv(*of, name=name)(x))
-            x = named(f"{name}/relu", model.relu(x))
-        if block < len(BLOCKS):
-            stride = pool4_stride if block == 4 else 2
-            x = named(f"pool{block}", max_pool(x, stride, model.pool))
-    return x
+        x = x.astype(self.dtype)
+        for block, (n, features) in enumerate(BLOCKS, 1):
+            for i in range(1, n + 1):
+                name = f"conv{block}_{i}"
+                filters = scaled(features, self.width)
+                of = (filters, 3, self.conv, self.kernel_init, self.dtype, self.param_dtype)
+                x = named(name, Conv(*of, name=name)(x))
+                x = named(f"{name}/relu", self.relu(x))
+            if block < len(BLOCKS):
+                stride = self.pool4_stride if block == 4 else 2
+                x = named(f"pool{block}", max_pool(x, stride, self.pool))
+        return x
 
 
 def scaled(features: int, width: float) -> int:

@@ -49,7 +49,7 @@ def write(out: str, method: str, sources: Sequence[Source], weights: str = "", w
       out: O.
       method: ml_net, spectral or centre.
       sources: of `below` or `of_experiment`.
-      weights: ml_net: a published file, see `weights.keras_file`.
+      weights: ml_net: a published file, see `models.keras1`.
       workdir: ml_net: of a training instead.
     Returns:
       {"made": maps made now, "kept": that were there, "unreadable": id -> why}.

@@ -1,7 +1,6 @@
 """ML-Net with its weights: built from a config, begun from a file, read from a training, asked for maps."""
 
 import functools
-import hashlib
 import pathlib
 
 import jax
@@ -10,12 +9,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, gaze
-from ferjax import evaluate, results, transfer
-from ferjax.models import vgg16
+from ferjax import evaluate, results, transfer, weights
+from ferjax.models import keras1, vgg16
 from ferjax.models.ml_net import MlNet
 from ferjax.parallel import Devices
 from ferjax.saliency.settings import data_of
-from ferjax.weights import keras_file
 
 FRAME = (480, 640)  # height and width that the published network takes
 SMALL = (16, 16, 3)  # the least input; weights do not depend on it
@@ -37,7 +35,7 @@ def build(c: ConfigDict) -> MlNet:
 def init(model: MlNet, seed: int) -> dict:
     """Weights drawn from a seed; they do not depend on the frame.
 
-    By XLA's own generator: fifteen draws by JAX's default one take a CPU four times as long to compile.
+    By XLA's own generator: fifteen draws by JAX's default one take far longer to compile.
     """
     return model.init(jax.random.key(seed, impl="rbg"), jnp.zeros((1, *SMALL)))["params"]
 
@@ -47,30 +45,21 @@ def shapes(model: MlNet) -> dict:
     return jax.eval_shape(functools.partial(init, model, 0))
 
 
-def file_hash(path: str) -> str:
-    """sha256 of a file, hex; BadInput, with where its owners publish it, where it is missing."""
-    place = pathlib.Path(path).expanduser()
-    if not place.is_file():
-        keras_file.read(place)  # which says so
-    with place.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def begin(params: dict, path: str) -> tuple[dict, dict]:
     """Weights as a published file has them, those of other parts as they are.
 
     Args:
       params: drawn, of a network of full width.
-      path: of VGG16's or of ML-Net's file, see `weights.keras_file`.
+      path: of VGG16's or of ML-Net's file, see `models.keras1`.
     Returns:
       (params, {"file", "sha256", "taken"}).
     Raises:
       BadInput: no such file, a damaged one, or one of another network.
     """
-    arrays = keras_file.read(path)
-    take = keras_file.ml_net if keras_file.is_ml_net(arrays) else keras_file.vgg16
+    arrays, digest = weights.read(path, published=keras1.PUBLISHED)
+    take = keras1.ml_net if keras1.is_ml_net(arrays) else keras1.vgg16
     taken = take(arrays, params, path)
-    return {**params, **taken}, {"file": str(path), "sha256": file_hash(path), "taken": sorted(taken)}
+    return {**params, **taken}, {"file": str(path), "sha256": digest, "taken": sorted(taken)}
 
 
 class Predictor:
@@ -108,8 +97,8 @@ class Predictor:
 def from_file(path: str) -> tuple[MlNet, dict, tuple[int, int], str]:
     """The published network: (model, params, frame, sha256 of the file); raises as `begin`."""
     model = MlNet()
-    arrays = keras_file.read(path)
-    return model, keras_file.ml_net(arrays, shapes(model), path), FRAME, file_hash(path)
+    arrays, digest = weights.read(path, published=keras1.PUBLISHED)
+    return model, keras1.ml_net(arrays, shapes(model), path), FRAME, digest
 
 
 def from_workdir(workdir: str, which: str = "best") -> tuple[MlNet, dict, tuple[int, int], str]:

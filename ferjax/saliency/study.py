@@ -17,7 +17,8 @@ from tqdm import tqdm
 
 from data_pipelines import BadInput, gaze, letterbox, saliency_maps
 from ferjax import config as config_lib
-from ferjax import evaluate, files
+from ferjax import evaluate, files, weights
+from ferjax.models import keras1
 from ferjax.parallel import Devices
 from ferjax.protocols import Cell, folder_of
 from ferjax.saliency import metrics, network, settings, training
@@ -63,7 +64,8 @@ class Study:
     @functools.cached_property
     def weights(self) -> str:
         """sha256 of the file that training starts from; "" from scratch."""
-        return network.file_hash(self.c.model.weights) if self.c.model.weights else ""
+        path = self.c.model.weights
+        return weights.sha256(path, published=keras1.PUBLISHED)[1] if path else ""
 
     def speeds(self) -> dict[str, float]:
         """Seconds of a picture in training and in inference, and to compile both, on this machine."""

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, labels, saliency_input
-from ferjax import across, budget, evaluate, human_table, protocols, train
+from ferjax import across, budget, evaluate, human_table, protocols, train, weights
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
 from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
@@ -145,9 +145,7 @@ class Study:
                 "pretrained": evaluate.checkpoint_step(path, "best"),
                 "of": files_hash(path / "learned.npz"),
             }
-        if not path.is_file():
-            raise BadInput(f"config key pretrained is {c.pretrained!r}; there is no such file or folder")
-        return {"pretrained": files_hash(path)}
+        return {"pretrained": weights.sha256(path)[1]}
 
     def data(self, name: str, kind: str, fold: int) -> ConfigDict:
         """A set's data with one kind of input, one fold being reported."""

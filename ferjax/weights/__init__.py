@@ -41,22 +41,9 @@ def read(path, sha256_prefix: str | None = None, published: str = "") -> tuple[d
       BadInput: no such file, another hash than stated, no file of weights, one that is damaged, or one whose
         pickle asks for more than tensors.
     """
-    path = pathlib.Path(path).expanduser()
-    if not path.is_file():
-        raise BadInput(_missing(path, published))
-    try:
-        with path.open("rb") as file:
-            head, digest = file.read(9), hashlib.file_digest(_rewound(file), "sha256").hexdigest()
-    except OSError as error:
-        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
-    in_name = STATED.search(path.name)
-    stated = sha256_prefix or (in_name[1] if in_name else "")
-    if not digest.startswith(stated.lower()):
-        whence = "" if sha256_prefix else "; if these digits of its name are no hash, rename it"
-        raise BadInput(
-            f"{path}: its sha256 begins with {digest[: max(8, len(stated))]}, and {stated} is stated: it is "
-            f"damaged or another file; get it again{whence}"
-        )
+    path, digest = sha256(path, sha256_prefix, published)
+    with path.open("rb") as file:
+        head = file.read(9)
     if head.startswith(HDF5):
         from ferjax.weights import keras_file  # h5py only where it is needed
 
@@ -72,9 +59,25 @@ def read(path, sha256_prefix: str | None = None, published: str = "") -> tuple[d
     )
 
 
-def _rewound(file):
-    file.seek(0)
-    return file
+def sha256(path, stated: str | None = None, published: str = "") -> tuple[pathlib.Path, str]:
+    """A file of weights and its hash, hex; arguments and errors as of `read`, of the file as a whole."""
+    path = pathlib.Path(path).expanduser()
+    if not path.is_file():
+        raise BadInput(_missing(path, published))
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read: {error.strerror}") from None
+    in_name = STATED.search(path.name)
+    wanted = stated or (in_name[1] if in_name else "")
+    if not digest.startswith(wanted.lower()):
+        whence = "" if stated else "; if these digits of its name are no hash, rename it"
+        raise BadInput(
+            f"{path}: its sha256 begins with {digest[: max(8, len(wanted))]}, and {wanted} is stated: it is "
+            f"damaged or another file; get it again{whence}"
+        )
+    return path, digest
 
 
 def _missing(path: pathlib.Path, published: str) -> str:

@@ -10,7 +10,6 @@ The controls take the maps' numbers and leave their meaning out: `shuffled` give
 picture's map of the same part, `inverted` one minus the map; method = centre is a map that knows no picture.
 """
 
-import functools
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,8 @@ from data_pipelines.split import Parts, Split
 MODES = ("none", "product", "blend", "channel")
 METHODS = ("spectral", "centre", "maps")
 CONTROLS = ("none", "shuffled", "inverted")
+KEPT = 24  # splits whose spectral maps are kept, since a study asks for them again and again
+_drawn: dict[str, np.ndarray] = {}
 DEFAULTS = {"mode": "none", "method": "spectral", "control": "none", "maps": "", "share": 0.5, "sigma": 0.25}
 
 
@@ -86,7 +87,8 @@ def as_trained(given: Mapping, trained: Mapping) -> dict:
       given: data.saliency of the other set, whose `maps` may name its folder of maps.
       trained: of the training.
     """
-    return {**checked(trained), "maps": given.get("maps", "")} if trained.get("maps") else checked(trained)
+    o = checked(trained)
+    return {**o, "maps": given.get("maps", "")} if o["maps"] else o
 
 
 def maps_of(split: Split, how: Mapping) -> np.ndarray:
@@ -101,32 +103,12 @@ def maps_of(split: Split, how: Mapping) -> np.ndarray:
         return np.broadcast_to(one, (n, h, w))
     if how["method"] == "maps":
         return _read(split, Path(how["maps"]).expanduser())
-    return _spectral(split)
-
-
-def _spectral(split: Split) -> np.ndarray:
-    """Maps by the spectral residual; those of the last splits are kept, since a study asks often."""
-    return _spectral_kept(split.hash, _Held(split.image))
-
-
-class _Held:
-    """An argument that a cache does not look at."""
-
-    def __init__(self, value):
-        self.value = value
-
-    def __eq__(self, other):
-        return isinstance(other, _Held)
-
-    def __hash__(self):
-        return 0
-
-
-@functools.lru_cache(maxsize=24)
-def _spectral_kept(_: str, held: _Held) -> np.ndarray:
-    maps = [saliency_maps.spectral_residual(one) for one in held.value]
-    held.value = None
-    return np.round(255 * np.stack(maps)).astype(np.uint8)
+    if split.hash not in _drawn:
+        while len(_drawn) >= KEPT:
+            del _drawn[next(iter(_drawn))]
+        maps = [saliency_maps.spectral_residual(one) for one in split.image]
+        _drawn[split.hash] = np.round(255 * np.stack(maps)).astype(np.uint8)
+    return _drawn[split.hash]
 
 
 def others(ids: np.ndarray) -> np.ndarray:
@@ -192,9 +174,8 @@ def described(how: Mapping) -> str:
     o = checked(how)
     if o["mode"] == "none":
         return ""
-    by = {"spectral": "spectral residual", "centre": "a centre Gaussian", "maps": ""}[o["method"]]
-    if o["method"] == "maps":
-        by = f"the maps in {Path(o['maps']).name}"
+    by = {"spectral": "spectral residual", "centre": "a centre Gaussian"}
+    by = by.get(o["method"], f"the maps in {Path(o['maps']).name}")
     control = {"none": "", "shuffled": ", each of another picture", "inverted": ", inverted"}[o["control"]]
     mode = {"product": "times", "blend": f"dimmed by a share of {o['share']:g} by", "channel": "beside"}
     return f"pictures {mode[o['mode']]} {by}{control}"

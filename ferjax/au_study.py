@@ -14,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, labels, leaks
+from data_pipelines import arrays, labels, leaks
 from data_pipelines.split import Split
 from ferjax import au_metrics, budget, detectors, evaluate, files, metrics, models, tasks, train
 from ferjax import config as config_lib
 from ferjax.attribution.network import Network
 from ferjax.augment import input_shape
 from ferjax.protocols import Cell, folder_of
-from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
+from ferjax.studies import check, check_training, facts, gaps, hashes, kept, need, remarks
 
 BACKBONES = {
     "emotion": "trained on emotions",
@@ -88,15 +88,14 @@ class Study:
     """
 
     def __init__(self, c: ConfigDict, workdir):
-        self.c, self.workdir, self.gaps, self.sets = c, pathlib.Path(workdir), {}, {}
+        self.c, self.workdir, self.sets = c, pathlib.Path(workdir), {}
         check(c)
         self.recipe = _recipe(c.head)
+        self.gaps = gaps(c)
         for name, one in c.sets.items():
             check_training(f"sets.{name}.source", one.source, "aus")
             check_training(f"sets.{name}.emotion", one.emotion)
-            why = not_on_disk(one.source.data, name)
-            if why:
-                self.gaps[name] = why
+            if name in self.gaps:
                 continue
             parts = arrays.load_parts(one.source.data)
             emotion = arrays.load_parts(self._emotion_data(name))
@@ -112,8 +111,6 @@ class Study:
             for kind in ("aus", "emotion"):
                 layers = self._layers(name, kind)
                 need("layer", c.layer, c.layer in layers, f"one of {', '.join(layers)}")
-        if not self.sets:
-            raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
 
     def _emotion_data(self, name: str) -> ConfigDict:
         one = self.c.sets[name]

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, saliency_input
 from ferjax import config_rules
 
 
@@ -323,6 +323,7 @@ def check(config: ConfigDict) -> None:
         if not ok:
             raise BadInput(f"config key {key} is {config_rules.get(config, key)!r}; it must be {rule}")
     _check_options(config.data)
+    saliency_input.checked(config.data.saliency)
 
 
 def _check_options(data: ConfigDict) -> None:

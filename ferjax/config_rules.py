@@ -2,7 +2,7 @@
 
 from ml_collections import ConfigDict
 
-from data_pipelines import arrays, saliency_input
+from data_pipelines import arrays
 
 CONV_METHODS = ("auto", "xla", "explicit", "banded", "winograd")  # ops.conv.METHODS, without importing JAX
 
@@ -76,11 +76,6 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
             f"in 0..{c.data.image_size} (data.image_size)",
         ),
         one_of("data.labels", "", "fer2013", "ferplus"),
-        one_of("data.saliency.mode", *saliency_input.MODES),
-        one_of("data.saliency.method", *saliency_input.METHODS),
-        one_of("data.saliency.control", *saliency_input.CONTROLS),
-        ("data.saliency.share", 0 < c.data.saliency.share <= 1, "above 0 and at most 1"),
-        positive("data.saliency.sigma"),
         one_of("data.exclude_duplicates", "none", "across"),
         one_of("data.select", "auto", "tenth"),
         at_least("data.limit", 0),

@@ -14,7 +14,7 @@ from data_pipelines import BadInput, arrays, divide, labels, leaks
 from ferjax import across, budget, evaluate, protocols, train
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
-from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
+from ferjax.studies import check, check_map, check_training, facts, gaps, hashes, kept, need, remarks
 
 MODES = {
     "as_is": "as it is",
@@ -81,11 +81,8 @@ class Study:
         check(c)
         modes = bool(c.modes) and all(mode in MODES for mode in c.modes)
         need("modes", c.modes, modes, f"some of the modes among {', '.join(MODES)}")
-        try:
-            labels.label_map(c.map)
-        except BadInput as e:
-            raise BadInput(f"config key map, which is as {e}") from None
-        self.gaps, found = {}, {}
+        check_map(c)
+        self.gaps, found = gaps(c), {}
         for name, one in c.sets.items():
             for kind in ("source", "head", "fine"):
                 key, data = f"sets.{name}.{kind}", one[kind].data
@@ -95,13 +92,8 @@ class Study:
                 )
                 of = f"empty; the set's own map is sets.{name}.source.data.map"
                 need(f"{key}.data.map", data.map, kind == "source" or not data.map, of)
-            why = not_on_disk(one.source.data, name)
-            if why:
-                self.gaps[name] = why
-            else:
+            if name not in self.gaps:
                 found[name] = arrays.load_parts(self._data(name))
-        if not found:
-            raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
         met = labels.meet(*(parts.train.classes for parts in found.values()))
         self.classes = _classes(c.classes, met) if c.classes else met
         self.sets = {name: self._known(name) for name in found}

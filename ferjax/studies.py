@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays
+from data_pipelines import BadInput, arrays, labels
 from ferjax import across, metrics, results
 from ferjax import config as config_lib
 
@@ -55,6 +55,14 @@ def check(c: ConfigDict) -> None:
     )
 
 
+def check_map(c: ConfigDict) -> None:
+    """BadInput where a study's `map`, emotions by name, cannot be read."""
+    try:
+        labels.label_map(c.map)
+    except BadInput as e:
+        raise BadInput(f"config key map, which is as {e}") from None
+
+
 def check_training(key: str, c: ConfigDict, task: str = "emotion") -> None:
     """BadInput, naming the key, where one of a study's trainings cannot be, or is of another task."""
     try:
@@ -74,6 +82,19 @@ def not_on_disk(data: ConfigDict, key: str) -> str:
     if not pathlib.Path(data.dir).expanduser().exists():
         return f"{key}: {data.dir} is not there"
     return ""
+
+
+def gaps(c: ConfigDict) -> dict[str, str]:
+    """Set -> why it leaves a gap, of a study whose sets have a `source`.
+
+    Raises:
+      BadInput: not one of them is on disk.
+    """
+    out = {name: not_on_disk(one.source.data, name) for name, one in c.sets.items()}
+    out = {name: why for name, why in out.items() if why}
+    if len(out) == len(c.sets):
+        raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(out.values())}")
+    return out
 
 
 def remarks(data: ConfigDict) -> tuple[str, ...]:

@@ -7,22 +7,11 @@ A set that is not named leaves a gap; the built-in faces are always there. The p
 figure of this without saliency; saliency.py has the one with.
 """
 
-from ferjax.weighted import recipe, study
+from ferjax.weighted import recipe
 
 
 def get_config():
     """The study."""
-    c = study.default()
-    c.name = "Mavani et al. 2017: across data sets"
-    c.inputs, c.folds, c.seeds = "none", 5, 2
-    c.map = "contempt="
-    c.pretrain.source = recipe.drawn_faces(people=300, pictures=40, epochs=12)
-    for name, title in (("rafd", "RaFD"), ("cfee", "CFEE")):
-        source = recipe.alexnet(epochs=20)
-        source.data.name = name
-        study.add_set(c, name, source, title)
-    source = recipe.alexnet(epochs=8)
-    source.data.name = "facsynth"
-    source.data.options.n_subjects, source.data.options.images_per_subject = 60, 30
-    study.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
+    c = recipe.across_sets(epochs=20)
+    c.name, c.inputs = "Mavani et al. 2017: across data sets", "none"
     return c

@@ -18,27 +18,13 @@ Written for an accelerator; on two CPU cores the printed time budget is a matter
 --config.folds=3 --config.inputs=none,product,shuffled --config.across=False
 """
 
-from ferjax.weighted import recipe, study
+from ferjax.weighted import recipe
 
 
 def get_config():
     """The study."""
-    c = study.default()
+    c = recipe.across_sets(epochs=12)
     c.name = "Mavani et al. 2017: faces weighted by saliency"
-    c.folds, c.seeds = 5, 2
-    c.map = "contempt="  # RaFD has it, CFEE does not
-    c.pretrain.source = recipe.drawn_faces(people=300, pictures=40, epochs=12)
-
-    for name, title in (("rafd", "RaFD"), ("cfee", "CFEE")):
-        source = recipe.alexnet(epochs=12)
-        source.data.name = name
-        study.add_set(c, name, source, title)
-
-    source = recipe.alexnet(epochs=6)
-    source.data.name = "facsynth"
-    source.data.options.n_subjects, source.data.options.images_per_subject = 60, 30
-    study.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
-
     c.paper_says = recipe.PAPER
     c.paper["product/rafd/cfee"] = 65.39  # "the most generalised experiment": which sets is not said there
     return c

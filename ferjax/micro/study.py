@@ -28,7 +28,7 @@ from ferjax.micro.lbp_top import lbp_top
 from ferjax.micro.settings import NETWORKS
 from ferjax.parallel import Devices
 from ferjax.protocols import Cell, folder_of
-from ferjax.studies import facts, kept, not_on_disk
+from ferjax.studies import facts, gaps, kept
 
 
 class Study:
@@ -42,21 +42,18 @@ class Study:
     """
 
     def __init__(self, c: ConfigDict, workdir):
-        self.c, self.workdir, self.gaps = c, pathlib.Path(workdir), {}
+        self.c, self.workdir = c, pathlib.Path(workdir)
         self.inputs, self.kinds = c.inputs.split(","), c.kinds.split(",")
         settings.check(c, self.inputs, self.kinds)
         config_lib.check(c.frames)
         found, self.remarks = {}, []
+        self.gaps = gaps(c)
         for name, one in c.sets.items():
             config_lib.check(one.source)
-            why = not_on_disk(one.source.data, name)
-            if why:
-                self.gaps[name] = why
+            if name in self.gaps:
                 continue
             found[name], told = clips.load(one.source.data)
             self.remarks += [f"{one.title}: {line.partition(': ')[2] or line}" for line in told]
-        if not found:
-            raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
         self.clips = next(iter(found.values())) if len(found) == 1 else clips.joined(c.name, found)
         self.place, self.mask = clips.positions(self.clips, c.clip.sampling, c.clip.length, c.clip.stride)
         self.subjects = self.clips.subjects

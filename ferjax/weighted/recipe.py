@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from ferjax import config
+from ferjax.weighted import study
 
 SIDE = 224  # pixels, as torchvision's AlexNet has them
 PAPER = "Mavani, Raman & Miyapuram 2017, abstract"
@@ -46,6 +47,46 @@ def from_nothing(epochs: int, batch_size: int = 128, rate: float = 3e-4) -> Conf
     c.augment.contrast = 0.2
     c.train.select_every = 3
     c.evaluate.batch_size = 128
+    return c
+
+
+def one_set(name: str, title: str, paper: float, human: str, epochs: int = 20) -> ConfigDict:
+    """A study of one set without maps: people left out, in ten folds.
+
+    Args:
+      name: of the set.
+      title: as the tables call it.
+      paper: the figure of PAPER, percent.
+      human: a CSV of human confusions.
+      epochs: of fine-tuning.
+    """
+    c = study.default()
+    c.name = f"Mavani et al. 2017: {title}"
+    c.inputs, c.folds = "none", 10
+    c.map = "contempt="  # seven classes
+    c.pretrain.source = drawn_faces(people=300, pictures=40, epochs=12)
+    source = alexnet(epochs)
+    source.data.name = name
+    study.add_set(c, name, source, title)
+    c.human, c.paper_says = human, PAPER
+    c.paper[f"none/{name}/{name}"] = paper
+    return c
+
+
+def across_sets(epochs: int) -> ConfigDict:
+    """A study of RaFD, CFEE and the built-in faces, each also tested on the others; two seeds."""
+    c = study.default()
+    c.folds, c.seeds = 5, 2
+    c.map = "contempt="  # RaFD has it, CFEE does not
+    c.pretrain.source = drawn_faces(people=300, pictures=40, epochs=12)
+    for name, title in (("rafd", "RaFD"), ("cfee", "CFEE")):
+        source = alexnet(epochs)
+        source.data.name = name
+        study.add_set(c, name, source, title)
+    source = alexnet(epochs // 2)
+    source.data.name = "facsynth"
+    source.data.options.n_subjects, source.data.options.images_per_subject = 60, 30
+    study.add_set(c, "facsynth", source, "built-in faces", in_folds=False)
     return c
 
 

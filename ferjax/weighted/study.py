@@ -6,18 +6,20 @@ people with the same seeds, in folds of subjects, and tested on the people left 
 `tables` writes what came out; docs/saliency.md says what is compared with what.
 """
 
+import functools
 import hashlib
+import operator
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, labels, saliency_input
+from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
 from ferjax import across, budget, evaluate, human_table, protocols, train, weights
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
-from ferjax.studies import check, check_training, facts, hashes, kept, need, not_on_disk, remarks
+from ferjax.studies import check, check_map, check_training, facts, gaps, hashes, kept, need, remarks
 
 PARTS = ("train", "select", "test")
 NONE = "none"  # the input without a map, which all others are compared with
@@ -89,12 +91,9 @@ class Study:
         need("inputs", c.inputs, alone, f"with {NONE} among them, which the others are compared with")
         need("method", c.method, c.method in ("spectral", "maps"), "spectral or maps")
         need("folds", c.folds, c.folds == 0 or c.folds >= 3, "0, or at least 3: one reports, one selects")
-        try:
-            labels.label_map(c.map)
-        except BadInput as e:
-            raise BadInput(f"config key map, which is as {e}") from None
+        check_map(c)
         self.human = human_table.read(c.human) if c.human else None
-        self.gaps, self.sets = {}, {}
+        self.gaps, self.sets = gaps(c), {}
         for name, one in c.sets.items():
             key, data = f"sets.{name}.source", one.source.data
             check_training(key, one.source)
@@ -105,19 +104,14 @@ class Study:
                 "none; see inputs",
             )
             need(f"{key}.data.kfolds", data.kfolds, not data.kfolds, "0; the study's key is folds")
-            why = not_on_disk(data, name)
-            if why:
-                self.gaps[name] = why
-            else:
+            if name not in self.gaps:
                 self.sets[name] = one
-        if not self.sets:
-            raise BadInput(f"study {c.name}: not one set is on disk; {'; '.join(self.gaps.values())}")
         parts = {name: [self.parts(name, NONE, f) for f in range(self.folds(name))] for name in self.sets}
-        self.classes = {name: p[0].train.classes for name, p in parts.items()}
         self.hashes = {name: [hashes(p) for p in of] for name, of in parts.items()}
         self.sizes = {name: [[len(getattr(p, k)) for k in PARTS] for p in of] for name, of in parts.items()}
         self.people = {name: len({s for p in of for s in p.test.subjects}) for name, of in parts.items()}
-        self.notes = {name: of[0].findings for name, of in parts.items()}
+        if c.across:
+            _refuse_shared(parts)
         self.begin = self._begin()
 
     def folds(self, name: str) -> int:
@@ -243,6 +237,15 @@ class Study:
     def remarks(self) -> list[str]:
         """What keeps figures from being comparable with published ones, a line each."""
         return [f"{name}: {line}" for name, one in self.sets.items() for line in remarks(one.source.data)]
+
+
+def _refuse_shared(parts: Mapping[str, Sequence[arrays.Parts]]) -> None:
+    """BadInput, before anything is trained, where a set's people or images are reported in another one."""
+    learned = {name: functools.reduce(operator.or_, map(leaks.Learned.of, of)) for name, of in parts.items()}
+    for a, theirs in learned.items():
+        for b, of in parts.items():
+            for one in of if a != b else ():
+                leaks.refuse_learned(theirs, one, one.test, f"a network of {a}")
 
 
 def begin_from(c: ConfigDict, start: str) -> None:

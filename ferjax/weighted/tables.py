@@ -89,6 +89,7 @@ def _legend(study: Study) -> str:
         f"the difference to no map over subjects{' and seeds' * (c.seeds > 1)}, each answer paired with that "
         "of the network without a map of the same fold and seed. "
         f"Maps: {'spectral residual' if c.method == 'spectral' else 'as given'}."
+        f"{f' Paper: {c.paper_says}.' if c.paper else ''}"
     )
 
 

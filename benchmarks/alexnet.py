@@ -10,56 +10,21 @@ import time
 
 import numpy as np
 
+from benchmarks.contestants import ferjax_training, random_images, torch_device, torch_words
+
 SIDE, CLASSES = 224, 7
 RATE, MOMENTUM = 1e-3, 0.9
 
 
-def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [batch, 224, 224, 3] and int32 labels [batch]."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (batch, SIDE, SIDE, 3), dtype=np.uint8)
-    return image, rng.integers(0, CLASSES, batch, dtype=np.int32)
-
-
 def ferjax(batch: int, compute_dtype: str = "float32"):
-    """What `ferjax train` runs: images gathered by row, flipped and normalised in the step, metrics, pmap."""
-    import jax
+    """AlexNet as `ferjax train` runs it."""
+    from ferjax import config
 
-    from data_pipelines import arrays, input
-    from ferjax import config, models, tasks, train
-    from ferjax.ops import keep_freed_memory
-    from ferjax.parallel import Devices
-
-    keep_freed_memory()
     c = config.default()
-    c.input.batch_size = batch
     c.model.name, c.model.normalise, c.model.compute_dtype = "alexnet", "imagenet", compute_dtype
     c.optimizer.name, c.optimizer.learning_rate, c.optimizer.momentum = "sgd", RATE, MOMENTUM
-    image, label = random_images(batch)
-    split = arrays.Split(
-        name="random/train",
-        image=image,
-        label=label,
-        aus=np.zeros((batch, 0), np.int8),
-        subject=np.array([""] * batch),
-        id=np.array([str(i) for i in range(batch)]),
-        classes=tuple(f"class {i}" for i in range(CLASSES)),
-        au_names=(),
-    )
-    devices = Devices(c.parallel.mode, batch, 1)
-    model = models.build(c.model, CLASSES)
-    state = devices.init(lambda: train.init_state(c, model, image.shape[1:]))
-    weights = np.ones(CLASSES, np.float32)
-    step = devices.compile(train.make_train_step(c, model, 100, tasks.of(c, split), weights), donate=True)
-    resident = devices.put(input.resident(split))
-    rows = {"id": np.arange(batch, dtype=np.int32), "mask": np.ones(batch, bool)}
-
-    def run():
-        nonlocal state
-        state, _ = step(state, rows, resident)
-        jax.block_until_ready(state)
-
-    return run, f"jax {jax.__version__} on {devices.describe()}"
+    run, _, version = ferjax_training(c, *random_images(batch, SIDE, 3, CLASSES), CLASSES)
+    return run, version
 
 
 def ferjax_bf16(batch: int):
@@ -87,7 +52,7 @@ def torch(batch: int, compiled: bool = False, bf16: bool = False):
     from torch.nn import functional
 
     device = torch_device()
-    image, label = random_images(batch)
+    image, label = random_images(batch, SIDE, 3, CLASSES)
     image = torch.tensor((image.transpose(0, 3, 1, 2) / np.float32(255) - 0.45) / 0.225, device=device)
     label = torch.tensor(label, dtype=torch.int64, device=device)
 
@@ -120,25 +85,6 @@ def torch_compiled(batch: int):
 def layouts(torch) -> tuple:
     """The memory formats that images may have."""
     return torch.channels_last, torch.contiguous_format
-
-
-def torch_device():
-    """Where PyTorch runs, with TF32 allowed where there is a GPU."""
-    import torch
-
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True  # the fastest algorithm, found once
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def torch_words(device) -> str:
-    """PyTorch's version and device."""
-    import torch
-
-    where = (
-        torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
-    )
-    return f"torch {torch.__version__} on {where}"
 
 
 def faster(choices: dict, made, times: int = 2):

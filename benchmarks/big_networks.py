@@ -12,15 +12,10 @@ benchmarks/results/big_networks.json.
 
 import argparse
 import json
-import os
 import pathlib
-import resource
 import statistics
-import subprocess
-import sys
 
-from benchmarks import alexnet, ml_net
-from benchmarks.throughput import machine, measure
+from benchmarks import alexnet, ml_net, rounds
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "big_networks.json"
 JOBS = {"alexnet": alexnet.CONTESTANTS, "ml_net": ml_net.CONTESTANTS}
@@ -36,9 +31,9 @@ def child(job: str, name: str, batch: int, short: bool) -> None:
     except ImportError as e:
         print(json.dumps({"missing": str(e)}))
         return
-    seconds = measure(run, *((0.0, 1) if short else (SECONDS, LEAST)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps({"version": version, "seconds": seconds, "peak_mb": peak, "gpu_mb": _gpu_mb(name)}))
+    seconds = rounds.measure(run, *((0.0, 1) if short else (SECONDS, LEAST)))
+    told = {"version": version, "seconds": seconds, "peak_mb": rounds.peak_mb(), "gpu_mb": _gpu_mb(name)}
+    print(json.dumps(told))
 
 
 def _gpu_mb(name: str) -> float | None:
@@ -53,21 +48,11 @@ def _gpu_mb(name: str) -> float | None:
     return stats["peak_bytes_in_use"] / 2**20 if "peak_bytes_in_use" in stats else None
 
 
-def spawn(job: str, name: str, batch: int, short: bool) -> dict:
-    """Runs `child` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.big_networks", "--child", job, name, str(batch)]
-    done = subprocess.run(command + ["--short"] * short, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        return {"missing": f"failed with status {done.returncode}: {last}"}
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def summarise(rounds: list[dict], batches: dict[str, int]) -> list[dict]:
+def summarise(each: list[dict], batches: dict[str, int]) -> list[dict]:
     """Rows of job and contestant: images/s and its ratio to ferjax's of the same round.
 
     Args:
-      rounds: {(job, contestant): result of `child`} of each round.
+      each: {(job, contestant): result of `child`} of each round.
       batches: job -> batch size.
     Returns:
       {"job", "contestant", "batch", "images_per_s": {"median", "low", "high"}, "ferjax_over_this": the same
@@ -76,7 +61,7 @@ def summarise(rounds: list[dict], batches: dict[str, int]) -> list[dict]:
     rows = []
     for job, batch in batches.items():
         for name in JOBS[job]:
-            held = [r for r in rounds if "seconds" in r.get((job, name), {})]
+            held = [r for r in each if "seconds" in r.get((job, name), {})]
             if not held:
                 continue
             mine = [r[job, name] for r in held]
@@ -93,18 +78,13 @@ def summarise(rounds: list[dict], batches: dict[str, int]) -> list[dict]:
                     "job": job,
                     "contestant": name,
                     "batch": batch,
-                    "images_per_s": spread(speeds),
-                    "ferjax_over_this": spread(ratios) if ratios else None,
+                    "images_per_s": rounds.spread(speeds),
+                    "ferjax_over_this": rounds.spread(ratios) if ratios else None,
                     "peak_mb": round(max(m["peak_mb"] for m in mine)),
                     "gpu_mb": round(max(gpu)) if gpu else None,
                 }
             )
     return rows
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """Median, lowest and highest."""
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
 def table(rows: list[dict]) -> str:
@@ -150,34 +130,20 @@ def main() -> None:
     count = 1 if args.short else args.rounds
     sizes = {"alexnet": 8 if args.short else args.alexnet_batch, "ml_net": args.ml_net_batch}
     batches = {job: sizes[job] for job in jobs}
-    rounds, missing, versions, load = [], {}, {}, os.getloadavg()[0]
-    for i in range(count):
-        rounds.append({})
-        for job, name in [(job, name) for job in jobs for name in names]:
-            key = f"{job}, {name}"
-            if key in missing:
-                continue
-            print(f"\rround {i + 1} of {count}: {key}    ", end="", file=sys.stderr, flush=True)
-            result = rounds[-1][job, name] = spawn(job, name, batches[job], args.short)
-            if "missing" in result:
-                missing[key] = result["missing"]
-            else:
-                versions[key] = result["version"]
-    print(file=sys.stderr)
-    rows = summarise(rounds, batches)
-    about = machine() | {"load_before": load, "load_after": os.getloadavg()[0]}
-    print(f"{about['cpu']}, {about['cores']} cores, {about['system']}; load before {load:.1f}")
-    print(f"median of {count} rounds (lowest-highest)")
-    print("\n".join(f"{key}: {version}" for key, version in versions.items()))
-    print(table(rows))
-    for key, why in missing.items():
-        print(f"{key}: not measured, {why}")
-    out = args.out or (None if args.short else RESULTS)
-    if out:
-        out.parent.mkdir(exist_ok=True, parents=True)
-        whole = {"machine": about, "versions": versions, "rounds": count, "rows": rows, "missing": missing}
-        out.write_text(json.dumps(whole, indent=1) + "\n")
-        print(f"written: {out}")
+    short = ["--short"] * args.short
+    found = rounds.run(
+        count,
+        {
+            (job, name): lambda job=job, name=name: rounds.spawn(
+                "benchmarks.big_networks", job, name, batches[job], *short
+            )
+            for job in jobs
+            for name in names
+        },
+        ", ".join,
+    )
+    rows = summarise(found["rounds"], batches)
+    rounds.tell(found, rows, table(rows), args.out or (None if args.short else RESULTS))
 
 
 if __name__ == "__main__":

@@ -10,45 +10,49 @@ import numpy as np
 SIDE, CLASSES = 48, 8
 
 
-def random_images(batch: int) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [batch, 48, 48, 1] and int32 labels [batch]."""
+def random_images(
+    batch: int, side: int = SIDE, channels: int = 1, classes: int = CLASSES
+) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 [batch, side, side, channels] and int32 labels [batch]."""
     rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (batch, SIDE, SIDE, 1), dtype=np.uint8)
-    return image, rng.integers(0, CLASSES, batch, dtype=np.int32)
+    image = rng.integers(0, 256, (batch, side, side, channels), dtype=np.uint8)
+    return image, rng.integers(0, classes, batch, dtype=np.int32)
 
 
-def ferjax(batch: int, compute_dtype: str = "float32"):
-    """What `ferjax train` runs by default: images gathered by row and flipped in the step, metrics, pmap."""
+def ferjax_training(c, image: np.ndarray, label: np.ndarray, classes: int):
+    """What `ferjax train` runs: images gathered by row, flipped and normalised in the step, metrics, pmap.
+
+    Args:
+      c: config; its batch size is that of the images.
+      image, label: as of `random_images`.
+      classes: how many.
+    Returns:
+      (one step, inference, version).
+    """
     import jax
 
     from data_pipelines import arrays, input
-    from ferjax import config, evaluate, tasks, train
-    from ferjax.models import fer_cnn
+    from ferjax import evaluate, models, tasks, train
     from ferjax.ops import keep_freed_memory
     from ferjax.parallel import Devices
 
     keep_freed_memory()
-    c = config.default()
-    c.input.batch_size = c.evaluate.batch_size = batch
-    c.model.compute_dtype = compute_dtype
-    image, label = random_images(batch)
-    none = np.array([""] * batch)
+    batch = c.input.batch_size = c.evaluate.batch_size = len(image)
     split = arrays.Split(
         name="random/train",
         image=image,
         label=label,
         aus=np.zeros((batch, 0), np.int8),
-        subject=none,
+        subject=np.array([""] * batch),
         id=np.array([str(i) for i in range(batch)]),
-        classes=tuple(f"class {i}" for i in range(CLASSES)),
+        classes=tuple(f"class {i}" for i in range(classes)),
         au_names=(),
     )
     devices = Devices(c.parallel.mode, batch, 1)
-    model = fer_cnn.build(c.model, CLASSES)
+    model = models.build(c.model, classes)
     state = devices.init(lambda: train.init_state(c, model, image.shape[1:]))
-    step = devices.compile(
-        train.make_train_step(c, model, 100, tasks.of(c, split), np.ones(CLASSES, np.float32)), donate=True
-    )
+    weights = np.ones(classes, np.float32)
+    step = devices.compile(train.make_train_step(c, model, 100, tasks.of(c, split), weights), donate=True)
     forward = evaluate.Predictor(c, model, devices, views=1).forward
     resident = devices.put(input.resident(split))
     rows = {"id": np.arange(batch, dtype=np.int32), "mask": np.ones(batch, bool)}
@@ -58,11 +62,19 @@ def ferjax(batch: int, compute_dtype: str = "float32"):
         state, _ = step(state, rows, resident)
         jax.block_until_ready(state)
 
-    return (
-        run,
-        lambda: forward(state.params, rows, resident),
-        f"jax {jax.__version__} on {devices.describe()}",
-    )
+    def infer():
+        return forward(state.params, rows, resident)
+
+    return run, infer, f"jax {jax.__version__} on {devices.describe()}"
+
+
+def ferjax(batch: int, compute_dtype: str = "float32"):
+    """The paper's network as `ferjax train` runs it by default."""
+    from ferjax import config
+
+    c = config.default()
+    c.model.compute_dtype = compute_dtype
+    return ferjax_training(c, *random_images(batch), CLASSES)
 
 
 def ferjax_bf16(batch: int):
@@ -100,9 +112,8 @@ def torch(batch: int, compiled: bool = False, bf16: bool = False):
     import torch
 
     nn = torch.nn
-    gpu = torch.cuda.is_available()
-    device = torch.device("cuda" if gpu else "cpu")
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True  # as jax's default there
+    device = torch_device()
+    gpu = device.type == "cuda"
     stack, channels = [], 1
     for filters in (64, 128, 256):
         stack += [nn.Conv2d(channels, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)]
@@ -132,13 +143,31 @@ def torch(batch: int, compiled: bool = False, bf16: bool = False):
         with torch.inference_mode(), products:
             return forward(image).softmax(1).float().cpu().numpy()
 
-    where = torch.cuda.get_device_name() if gpu else "cpu"
-    return run, infer, f"{torch.__version__} on {where}"
+    return run, infer, torch_words(device)
 
 
 def torch_compiled(batch: int):
     """PyTorch through torch.compile, in bfloat16 by autocast."""
     return torch(batch, compiled=True, bf16=True)
+
+
+def torch_device():
+    """Where PyTorch runs, with TF32 allowed where there is a GPU, as is jax's default there."""
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True  # the fastest algorithm, found once
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def torch_words(device) -> str:
+    """PyTorch's version and device."""
+    import torch
+
+    where = (
+        torch.cuda.get_device_name() if device.type == "cuda" else f"cpu, {torch.get_num_threads()} threads"
+    )
+    return f"torch {torch.__version__} on {where}"
 
 
 ALL = {

@@ -7,7 +7,8 @@ conv5_3 together; 3x3 to 64 filters, 1x1 to one, and the learned prior. Float32 
 
 import numpy as np
 
-from benchmarks.alexnet import faster, layouts, torch_device, torch_words
+from benchmarks.alexnet import faster, layouts
+from benchmarks.contestants import torch_device, torch_words
 
 HEIGHT, WIDTH = 480, 640
 PRIOR = (6, 8)

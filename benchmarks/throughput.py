@@ -13,28 +13,12 @@ import argparse
 import json
 import os
 import pathlib
-import platform
-import resource
 import statistics
-import subprocess
-import sys
-import time
 
-from benchmarks import contestants
+from benchmarks import contestants, rounds
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "latest.json"
 SECONDS, LEAST = 2.0, 3  # each measurement repeats for so long, and so often at least
-
-
-def measure(run, seconds: float = SECONDS, least: int = LEAST) -> list[float]:
-    """Seconds of each repetition, after two that warm up."""
-    run(), run()
-    times, begin = [], time.perf_counter()
-    while len(times) < least or time.perf_counter() - begin < seconds:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return times
 
 
 def child(name: str, batch: int) -> None:
@@ -45,41 +29,15 @@ def child(name: str, batch: int) -> None:
     except ImportError as e:
         print(json.dumps({"missing": str(e)}))
         return
-    result = {"version": version, "train": measure(train), "infer": measure(infer)}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps(result | {"peak_mb": peak}))
+    taken = {kind: rounds.measure(run, SECONDS, LEAST) for kind, run in (("train", train), ("infer", infer))}
+    print(json.dumps({"version": version, **taken, "peak_mb": rounds.peak_mb()}))
 
 
-def spawn(name: str, batch: int) -> dict:
-    """Runs `child` in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.throughput", "--child", name, str(batch)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        return {"missing": f"failed with status {done.returncode}: {last}"}
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def machine() -> dict:
-    """What the numbers were measured on."""
-    name = platform.processor() or platform.machine()
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as f:
-            models = [line.split(":")[1].strip() for line in f if line.startswith("model name")]
-        name = models[0] if models else name
-    return {
-        "cpu": name,
-        "cores": os.cpu_count(),
-        "system": platform.system(),
-        "python": platform.python_version(),
-    }
-
-
-def summarise(rounds: list[dict], batches: list[int]) -> list[dict]:
+def summarise(held: list[dict], batches: list[int]) -> list[dict]:
     """Rows of contestant and batch: median images/s with the lowest and highest round, and ratios to ferjax.
 
     Args:
-      rounds: {(contestant, batch): result of `child`} of each round.
+      held: {(contestant, batch): result of `child`} of each round.
       batches: sizes.
     Returns:
       {"contestant", "batch", "train", "infer": {"median", "low", "high", "ferjax_over_this"}, "peak_mb"}.
@@ -87,14 +45,14 @@ def summarise(rounds: list[dict], batches: list[int]) -> list[dict]:
     rows = []
     for batch in batches:
         for name in contestants.ALL:
-            results = [r[name, batch] for r in rounds if "train" in r.get((name, batch), {})]
+            results = [r[name, batch] for r in held if "train" in r.get((name, batch), {})]
             if not results:
                 continue
             row = {"contestant": name, "batch": batch, "peak_mb": round(max(r["peak_mb"] for r in results))}
             for kind in ("train", "infer"):
                 speeds = [batch / statistics.median(r[kind]) for r in results]
-                row[kind] = {"median": statistics.median(speeds), "low": min(speeds), "high": max(speeds)}
-                ours = [r.get(("ferjax", batch), {}) for r in rounds if "train" in r.get((name, batch), {})]
+                row[kind] = rounds.spread(speeds)
+                ours = [r.get(("ferjax", batch), {}) for r in held if "train" in r.get((name, batch), {})]
                 pairs = zip(ours, results, strict=True)
                 ratios = [
                     statistics.median(r[kind]) / statistics.median(o[kind]) for o, r in pairs if kind in o
@@ -143,37 +101,13 @@ def main() -> None:
             f"no such contestant: {', '.join(sorted(unknown))}; there are {', '.join(contestants.ALL)}"
         )
     runs = [(n, b) for b in batches for n in names if n != "keras-auto" or b == 128]
-    load = os.getloadavg()[0]  # above 0.5 or so: others are at work here too
-    rounds, missing, versions = [], {}, {}
-    for i in range(args.rounds):
-        rounds.append({})
-        for name, batch in runs:
-            if name in missing:
-                continue
-            print(
-                f"\rround {i + 1} of {args.rounds}: {name}, batch {batch}    ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-            result = rounds[-1][name, batch] = spawn(name, batch)
-            if "missing" in result:
-                missing[name] = result["missing"]
-            else:
-                versions[name] = result["version"]
-    print(file=sys.stderr)
-    rows = summarise(rounds, batches)
-    about = machine() | {"load_before": load, "load_after": os.getloadavg()[0]}
-    print(f"{about['cpu']}, {about['cores']} cores, {about['system']}; load before {load:.1f}")
-    print(f"median of {args.rounds} rounds (lowest-highest)")
-    print("; ".join(f"{name}: {version}" for name, version in versions.items()))
-    print(table(rows))
-    for name, why in missing.items():
-        print(f"{name}: not measured, {why}")
-    args.out.parent.mkdir(exist_ok=True, parents=True)
-    whole = {"machine": about, "versions": versions, "rounds": args.rounds, "rows": rows, "missing": missing}
-    args.out.write_text(json.dumps(whole, indent=1) + "\n")
-    print(f"written: {args.out}")
+    found = rounds.run(
+        args.rounds,
+        {run: (lambda run=run: rounds.spawn("benchmarks.throughput", *run)) for run in runs},
+        lambda run: run[0],
+    )
+    rows = summarise(found["rounds"], batches)
+    rounds.tell(found, rows, table(rows), args.out)
 
 
 if __name__ == "__main__":

@@ -137,14 +137,19 @@ def _build(module, name: str, options: Mapping, folder: Path) -> dict[str, Split
             parts = module.arrays(options)
         else:
             parts = _through_tfds(module, options, folder)
-    classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
-    au_names = module.au_names(options) if hasattr(module, "au_names") else module.AU_NAMES
+    classes, au_names = names(module, options)
     splits = {}
     for part, arrays in parts.items():
         order = np.argsort(np.asarray(arrays["id"], np.str_), kind="stable")
         arrays = {field: np.asarray(arrays[field])[order] for field in FIELDS}
         splits[part] = Split(name=f"{name}/{part}", classes=classes, au_names=au_names, **arrays)
     return splits
+
+
+def names(module, options: Mapping) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A set's classes and action units, which may depend on its options."""
+    classes = module.classes(options) if hasattr(module, "classes") else module.CLASSES
+    return classes, module.au_names(options) if hasattr(module, "au_names") else module.AU_NAMES
 
 
 def fingerprint(module, options: Mapping) -> str:

@@ -2,10 +2,11 @@
 
 import jax
 import numpy as np
-import pytest
 import torch
 
 from benchmarks import alexnet, big_networks, ml_net
+from ferjax import config, models
+from ferjax.models.ml_net import MlNet
 
 
 def size(network) -> int:
@@ -28,9 +29,6 @@ def count(model, *shape) -> int:
 
 
 def test_ferjax_has_the_same_alexnet():
-    pytest.importorskip("ferjax.models.alexnet")
-    from ferjax import config, models
-
     c = config.default()
     c.model.name = "alexnet"
     with torch.device("meta"):
@@ -38,9 +36,8 @@ def test_ferjax_has_the_same_alexnet():
 
 
 def test_ferjax_has_the_same_ml_net():
-    module = pytest.importorskip("ferjax.models.ml_net")
     with torch.device("meta"):
-        assert count(module.MlNet(), 1, 480, 640, 3) == size(ml_net.torch_network())
+        assert count(MlNet(), 1, 480, 640, 3) == size(ml_net.torch_network())
 
 
 def test_the_faster_setting_is_taken():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from data_pipelines import BadInput, labels
+from data_pipelines import BadInput, filled, labels
 from data_pipelines.fer2013 import source
 from data_pipelines.split import blank, duplicates, known, split_tenth
 
@@ -21,6 +21,11 @@ OPTIONS = {
     "labels": "fer2013",  # or "ferplus": majority of ten votes, from fer2013new.csv beside the csv
     "select": "auto",  # or "tenth": select on a hashed tenth of Training even where PrivateTest is on disk
 }
+
+
+def checked(options: Mapping) -> dict:
+    """OPTIONS with the given ones filled in; BadInput for one that there is none of."""
+    return filled("data.options: fer2013", options, OPTIONS)
 
 
 def classes(options: Mapping) -> tuple[str, ...]:

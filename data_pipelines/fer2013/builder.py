@@ -1,12 +1,10 @@
 """FER2013 as a TensorFlow Datasets builder, and the check of a user's copy."""
 
-from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-import tensorflow_datasets as tfds
-
 from data_pipelines import fer2013
-from data_pipelines.tfds_examples import examples, info
+from data_pipelines.builder import SetBuilder
+from data_pipelines.fer2013 import tables
 
 _CITATION = """
 @inproceedings{goodfellow2013challenges,
@@ -32,20 +30,16 @@ images were found on the web and remain their owners'. Whoever uses them downloa
 """
 
 
-class Fer2013(tfds.core.GeneratorBasedBuilder):
-    """FER2013, with FER2013's labels or FER+'s majorities (`options["labels"]`).
+class Fer2013(SetBuilder):
+    """FER2013, with FER2013's labels or FER+'s majorities (`options["labels"]`)."""
 
-    Args:
-      options: any of `fer2013.OPTIONS`; `dir` defaults to TFDS's manual folder.
-      **kwargs: as of every TFDS builder; `data_dir` is where it writes.
-    """
-
-    # TFDS looks beside the class's file for checksums of downloads, and needs importlib_resources for it, a
-    # package that 4.9.10 does not declare. Nothing is downloaded here.
-    code_path = None
-
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES: ClassVar = {"1.0.0": "First version."}
+    SET = fer2013
+    WORDS: ClassVar = {
+        "description": _DESCRIPTION,
+        "citation": _CITATION,
+        "homepage": "https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
+    }
+    SIDE = tables.SIDE
     MANUAL_DOWNLOAD_INSTRUCTIONS = """
     Download FER2013 from Kaggle under its terms and unpack it. The folder must hold one of:
     - fer2013.csv (emotion,pixels,Usage) or icml_face_data.csv; for FER+ labels, fer2013new.csv beside it;
@@ -53,28 +47,5 @@ class Fer2013(tfds.core.GeneratorBasedBuilder):
       angry, disgust, fear, happy, neutral, sad, surprise, or by FER2013's codes 0 to 6.
     """
 
-    def __init__(self, *, options: Mapping | None = None, **kwargs):
-        self.options = {**fer2013.OPTIONS, **(options or {})}
-        super().__init__(**kwargs)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        return info(
-            self,
-            48,
-            fer2013.classes(self.options),
-            fer2013.AU_NAMES,
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            homepage="https://www.kaggle.com/c/challenges-in-representation-learning-facial-expression-recognition-challenge",
-        )
-
-    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
-        options = {**self.options, "dir": self.options["dir"] or str(dl_manager.manual_dir)}
-        return {part: self._generate_examples(arrays) for part, arrays in fer2013.arrays(options).items()}
-
-    def _generate_examples(self, arrays: Mapping) -> Iterator[tuple[str, dict]]:
-        return examples(arrays)
-
 
 Builder = Fer2013
-check = fer2013.check

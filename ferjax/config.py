@@ -143,6 +143,7 @@ def default() -> ConfigDict:
     c.parallel = p = ConfigDict()
     p.mode = "pmap"  # or shard_map
     p.devices = 0  # of this host; 0: all that divide the batch evenly
+    p.steps_per_call = 0  # steps that one call of the device does; 0: one on CPU, else 32. placement=device
 
     c.evaluate = e = ConfigDict()
     e.batch_size = 256

@@ -8,6 +8,7 @@ import collections
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
@@ -68,21 +69,28 @@ class Devices:
         hosts = f", {self.processes} processes" if self.processes > 1 else ""
         return f"{self.count} x {kind}, {self.mode}{hosts}"
 
-    def compile(self, step: Callable, *, per_example: bool = False, donate: bool = False) -> Callable:
+    def compile(
+        self, step: Callable, *, per_example: bool = False, donate: bool = False, steps: int = 1
+    ) -> Callable:
         """Compiles step(state, batch, resident).
 
         Args:
           step: written for one device; sees its share of the batch, and the whole of state and resident.
           per_example: results are per example [b, ...], else the same on all devices.
           donate: the state's memory is reused for the result.
+          steps: most steps that one call does; more than 1 is for a step that returns (state, sums).
         Returns:
           A function of (state, batch, resident); batch is this process's share [b / hosts, ...] as NumPy.
+          With `steps` above 1, batch is a list of up to so many batches, and sums are [steps, ...], of which
+          the first len(batch) count.
         """
         donated = (0,) if donate else ()
 
         # An argument without leaves shifts in_axes of pmap: the last leaf of the batch would come whole to
         # all devices (jax 0.10 and 0.11). So resident, which may be {}, always travels with a scalar.
         def body(state, batch, resident):
+            if steps > 1:
+                return _several(step, state, batch, *resident)
             return step(state, batch, resident[0])
 
         if self.mode == "pmap":
@@ -111,7 +119,13 @@ class Devices:
             out = run(state, place(batch), (resident, scalar))
             return self._gather(out) if per_example else out
 
-        return call
+        def call_several(state, batches, resident):
+            n = len(batches)  # short of `steps`, the rest is never run: one program serves every length
+            several = [*batches, *batches[-1:] * (steps - n)]
+            stacked = jax.tree.map(lambda *each: np.stack(each, 1), *several)  # [b, steps, ...]
+            return run(state, place(stacked), (resident, self.put(np.int32(n))))
+
+        return call if steps == 1 else call_several
 
     def _stack(self, batch):
         return jax.tree.map(lambda a: a.reshape(self.per_host, len(a) // self.per_host, *a.shape[1:]), batch)
@@ -172,8 +186,8 @@ class InFlight:
         self.limit = limit
         self.queue = collections.deque()
 
-    def push(self, step: int, sums) -> list:
-        """Queues a step's sums; returns [(step, sums)] of those that had to finish first."""
+    def push(self, step, sums) -> list:
+        """Queues the sums of a step, or of several; returns [(step, sums)] of those that had to finish first."""
         self.queue.append((step, sums))
         return [self._pop() for _ in range(len(self.queue) - self.limit)]
 
@@ -184,6 +198,24 @@ class InFlight:
     def _pop(self):
         step, sums = self.queue.popleft()
         return step, jax.tree.map(np.asarray, jax.block_until_ready(sums))
+
+
+def _several(step: Callable, state, batch, resident, n):
+    """The first n steps of a batch [b, steps, ...], one after the other: (state, sums [steps, ...])."""
+    wide = jax.tree.leaves(batch)[0].shape[1]
+
+    def one(state, i):
+        return step(state, jax.tree.map(lambda a: a[:, i], batch), resident)
+
+    _, like = jax.eval_shape(one, state, 0)
+    sums = jax.tree.map(lambda a: jnp.zeros((wide, *a.shape), a.dtype), like)
+
+    def then(i, carried):
+        state, sums = carried
+        state, found = one(state, i)
+        return state, jax.tree.map(lambda all_, a: all_.at[i].set(a), sums, found)
+
+    return jax.lax.fori_loop(0, n, then, (state, sums))
 
 
 def connect(coordinator: str, processes: int, process: int) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import math
 import pathlib
 import signal
 
@@ -13,11 +12,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input, leaks
+from data_pipelines import arrays, input, leaks
 from ferjax import checkpoint, evaluate, learned, models, optim, run, tasks, transfer
 from ferjax.augment import augment, example_keys, input_shape, normalise
+from ferjax.loop import Loop, steps_per_call
 from ferjax.ops.memory import keep_freed_memory
-from ferjax.parallel import AXIS, Devices, InFlight, is_main
+from ferjax.parallel import AXIS, Devices, is_main
 
 Array = jax.Array
 
@@ -108,11 +108,6 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     return train_step
 
 
-@jax.jit
-def _finite(tree) -> Array:
-    return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]).all()
-
-
 def train(config: ConfigDict, workdir: str) -> int:
     """Trains, or goes on where an interrupted run stopped.
 
@@ -133,28 +128,26 @@ def train(config: ConfigDict, workdir: str) -> int:
         return _Loop(config, workdir, parts, devices, signals).go()
 
 
-class _Loop:
-    """One training: what the verbs of the loop share."""
-
+class _Loop(Loop):
     def __init__(self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals):
-        self.config, self.workdir, self.parts, self.devices, self.signals = (
-            config,
-            workdir,
-            parts,
-            devices,
-            signals,
-        )
+        self.config, self.workdir, self.parts = config, workdir, parts
+        self.devices, self.signals = devices, signals
         run.same_or_refuse(workdir, config, parts)
         self.task = tasks.of(config, parts.train)
         for split in (parts.train, parts.select):
             self.task.check(split)
         split = parts.train
-        self.steps_per_epoch = input.steps_per_epoch(len(split.label), config.input.batch_size)
+        self.batch_size, self.log_every = config.input.batch_size, config.train.log_every
+        self.every_steps, self.select_every = config.checkpoint.every_steps, config.train.select_every
+        self.steps_per_epoch = input.steps_per_epoch(len(split.label), self.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
+        self.on_device = config.input.placement == "device"
+        if self.on_device:
+            self.steps_per_call = steps_per_call(config.parallel.steps_per_call, jax.default_backend())
         self.model = models.build(config.model, len(self.task.names))
         transfer.check_names(config, tuple(jax.eval_shape(self._init_params)))
         step = make_train_step(config, self.model, self.steps_per_epoch, self.task, self.task.weights(split))
-        self.step = devices.compile(step, donate=True)
+        self.step = devices.compile(step, donate=True, steps=self.steps_per_call)
         self.predictor = evaluate.Predictor(config, self.model, devices, views=1)
         self.checkpoints = checkpoint.Checkpoints(workdir, config.checkpoint.keep, main=devices.main)
         self.progress = {"best": None, "best_step": None, "wait": 0}
@@ -184,91 +177,34 @@ class _Loop:
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch, self.devices.main) as log:
             log.say(self._opening(done, begun))
             try:
-                state, status = self._steps(state, done, log)
+                self.resident = self.devices.put(input.resident(self.parts.train)) if self.on_device else {}
+                state, _, status = self.run_steps(state, done, log)
                 self.checkpoints.wait()
             finally:
                 self.checkpoints.close()
             log.say(self._closing(status, int(state.step)))
         return status
 
-    def _steps(self, state, done: int, log) -> tuple[TrainState, int]:
-        config = self.config
-        on_device = config.input.placement == "device"
-        resident = self.devices.put(input.resident(self.parts.train)) if on_device else {}
-        saved, queue, every = done, InFlight(), config.checkpoint.every_steps
-        self.signals.defer()
-        with contextlib.closing(self._batches(done)) as batches:
-            for step, batch in enumerate(batches, done + 1):
-                if (
-                    self.devices.processes > 1
-                ):  # all must stop at the same step: who was told tells the others
-                    batch["stop"] = np.full(len(batch["mask"]), bool(self.signals.caught))
-                state, sums = self.step(state, batch, resident)
-                finished = queue.push(step, sums)
-                end_of_epoch = self._looks_after(step)
-                due = end_of_epoch or (every and step % every == 0)
-                if due:
-                    finished += queue.drain()
-                self._look(finished, log)
-                stop = self._told(finished)  # read once, so that no step is called saved that is not
-                if not (due or stop):
-                    continue
-                self._look(queue.drain(), log)
-                if not _finite(state):
-                    raise self._diverged(f"the weights are not finite after step {step}")
-                rank = None
-                if end_of_epoch:
-                    state, rank = self._end_epoch(state, step, log)
-                self._save(state, step, rank)
-                saved = step
-                if stop:
-                    return state, 128 + stop
-        assert saved == self.steps
-        return state, 0
-
-    def _looks_after(self, step: int) -> bool:
-        """Whether an epoch ends there after which the selecting part is looked at; the last one always is."""
-        epoch, rest = divmod(step, self.steps_per_epoch)
-        return not rest and (epoch % self.config.train.select_every == 0 or step == self.steps)
-
-    def _batches(self, done: int):
+    def batches(self, done: int):
         """This process's share of the batches from step `done` on."""
         config, split = self.config, self.parts.train
         steps = {"first_step": done, "last_step": self.steps}
         mine = {"process_index": self.devices.process, "process_count": self.devices.processes}
-        if config.input.placement == "device":
+        if self.on_device:
             return input.row_batches(len(split), config.input.batch_size, config.seed, **steps, **mine)
         return input.host_batches(
             split, config.input.batch_size, config.seed, **steps, **mine, prefetch=config.input.prefetch
         )
 
-    def _told(self, finished: list) -> int:
-        """The signal to stop for, or 0; the same for every process of a run."""
-        if self.devices.processes == 1:
-            return self.signals.caught
-        told = any(sums["stop"][0] > 0 for _, sums in finished)
-        return (self.signals.caught or signal.SIGTERM) if told else 0
-
-    def _look(self, finished: list, log) -> None:
-        """Progress of the steps that are done; stops at a loss that is not finite."""
-        for step, sums in finished:
-            loss, count = sums["loss"]
-            if not math.isfinite(float(loss)):
-                raise self._diverged(f"the loss is {float(loss)} at step {step}")
-            mean = float(loss / max(count, 1e-9))
-            log.step(step, mean, self.config.train.log_every, self.config.input.batch_size)
-
-    def _diverged(self, what: str) -> BadInput:
-        kept = self.checkpoints.last()
-        kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
+    def advice(self) -> str:
+        """What to try where training diverges."""
         o = self.config.optimizer
-        return BadInput(
-            f"{what}; {kept} in {self.workdir}; try in another --workdir: a lower optimizer.learning_rate "
-            f"(now {o.learning_rate:g}), optimizer.clip_norm=1 (now {o.clip_norm:g}), or "
-            "model.compute_dtype=float32"
+        return (
+            f"try in another --workdir: a lower optimizer.learning_rate (now {o.learning_rate:g}), "
+            f"optimizer.clip_norm=1 (now {o.clip_norm:g}), or model.compute_dtype=float32"
         )
 
-    def _end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
+    def end_epoch(self, state: TrainState, done: int, log) -> tuple[TrainState, float]:
         """Evaluates on the selecting part, keeps best-so-far and the plateau rule's counters."""
         config = self.config
         epoch = done // self.steps_per_epoch
@@ -279,21 +215,12 @@ class _Loop:
         chosen = self.task.summary(self.parts.select, probability)
         log.metrics({"step": done, "epoch": epoch, "split": "select", **chosen})
         rank = chosen[config.train.select_by] * (-1 if config.train.select_by == "loss" else 1)
-        if not math.isfinite(rank):
-            raise self._diverged(f"the selecting part's {config.train.select_by} is {rank} after step {done}")
-        best = self.progress["best"]
-        if best is None or rank > best:
-            self.progress |= {"best": rank, "best_step": done, "wait": 0}
-        else:
-            self.progress["wait"] += 1
-            if config.schedule.name == "plateau" and self.progress["wait"] >= config.schedule.patience:
-                self.progress["wait"] = 0
-                scale = self.devices.put(np.float32(float(state.lr_scale) * config.schedule.factor))
-                state = state.replace(lr_scale=scale)
+        plateau = config.schedule.name == "plateau"
+        if not self.better(rank, done) and plateau and self.progress["wait"] >= config.schedule.patience:
+            self.progress["wait"] = 0
+            scale = self.devices.put(np.float32(float(state.lr_scale) * config.schedule.factor))
+            state = state.replace(lr_scale=scale)
         return state, rank
-
-    def _save(self, state: TrainState, done: int, rank: float | None) -> None:
-        self.checkpoints.save(done, self.devices.to_global(state).parts(), self.progress, rank)
 
     def _opening(self, done: int, begun: dict) -> str:
         p = self.parts

@@ -51,3 +51,27 @@ def test_no_more_than_two_steps_are_queued():
     assert [[step for step, _ in d] for d in done] == [[], [], [0], [1], [2]]
     assert [step for step, _ in queue.drain()] == [3, 4] and not queue.queue
     assert float(done[4][0][1]["loss"]) == 2.0
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+@pytest.mark.parametrize("per_host", [1, 8])
+def test_several_steps_in_one_call_are_the_steps_one_by_one(mode, per_host):
+    devices = Devices(mode, 8, per_host)
+
+    def step(state, batch, resident):
+        total = jax.lax.psum(jnp.sum(batch["x"] * resident["w"][batch["id"]]), AXIS)
+        state = 2 * state + total
+        return state, {"loss": (total, state)}
+
+    rng = np.random.default_rng(0)
+    batches = [{"x": rng.integers(0, 9, 8).astype(np.float32), "id": np.arange(8)[::-1]} for _ in range(3)]
+    weights = np.arange(8, dtype=np.float32)
+    run = devices.compile(step, donate=True, steps=4)
+    state, sums = run(devices.init(lambda: jnp.zeros(())), batches, devices.put({"w": weights}))
+    told, wanted = [], 0.0
+    for batch in batches:
+        told.append(float(np.sum(batch["x"] * weights[::-1])))
+        wanted = 2 * wanted + told[-1]
+    assert float(state) == wanted and np.asarray(sums["loss"][0]).tolist() == [*told, 0.0]
+    state, sums = run(state, batches[:1], devices.put({"w": weights}))  # the same program
+    assert float(state) == 2 * wanted + told[0]

@@ -45,6 +45,8 @@ def _close(a: dict, b: dict):
         {"parallel__devices": 8, "parallel__mode": "shard_map"},
         {"parallel__devices": 1, "parallel__mode": "shard_map"},
         {"parallel__devices": 4, "input__placement": "host"},
+        {"parallel__devices": 8, "parallel__steps_per_call": 4},  # 3 steps an epoch
+        {"parallel__devices": 2, "parallel__steps_per_call": 2, "parallel__mode": "shard_map"},
     ],
     ids=lambda c: " ".join(map(str, c.values())),
 )
@@ -54,6 +56,25 @@ def test_any_number_of_devices_gives_the_one_device_weights(data_dir, one_device
     moved = [np.abs(a).max() for a in runs.weights(one_device).values()]
     assert max(moved) > 0.1
     _close(runs.weights(tmp_path), runs.weights(one_device))
+
+
+def test_several_steps_a_call_leave_the_same_lines_and_find_the_step_that_diverges(data_dir, tmp_path):
+    lines, said = [], []
+    for n in (1, 5):
+        c = runs.tiny_config(data_dir, train__epochs=3, checkpoint__every_steps=2, parallel__steps_per_call=n)
+        assert train.train(c, str(tmp_path / f"w{n}")) == 0
+        text = (tmp_path / f"w{n}/metrics.jsonl").read_text()
+        lines.append([json.loads(line) for line in text.splitlines()])
+        c.optimizer.learning_rate = 1e20
+        with pytest.raises(BadInput) as e:
+            train.train(c, str(tmp_path / f"bad{n}"))
+        said.append(str(e.value).split(";")[0])
+    for one, five in zip(*lines, strict=True):
+        assert one.keys() == five.keys()
+        np.testing.assert_allclose(
+            *([x[k] for k in x if k != "split"] for x in (one, five)), rtol=1e-4, err_msg=str(one)
+        )
+    assert said[0] == said[1] and "at step" in said[0]
 
 
 def _two(data_dir, tmp_path, *words, devices=2):
@@ -84,9 +105,10 @@ def _selected(workdir):
     return [[line["loss"], line["accuracy"]] for line in lines if line["split"] == "select"]
 
 
-@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
-def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode):
-    both = _two(data_dir, tmp_path, "--config.train.epochs=7", f"--config.parallel.mode={mode}")
+@pytest.mark.parametrize(("mode", "steps"), [("pmap", 2), ("shard_map", 0)])
+def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode, steps):
+    how = (f"--config.parallel.mode={mode}", f"--config.parallel.steps_per_call={steps}")
+    both = _two(data_dir, tmp_path, "--config.train.epochs=7", *how)
     _ended(both, 0)
     _close(runs.weights(tmp_path / "w"), runs.weights(one_device))
     # predictions gathered from both processes are in the examples' order

@@ -1,8 +1,6 @@
 """Training of ML-Net: one step, and the loop around it, resumed bit for bit."""
 
-import contextlib
 import functools
-import math
 import pathlib
 import signal
 
@@ -11,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, gaze, input
+from data_pipelines import gaze, input
 from ferjax import checkpoint, optim, results, run
 from ferjax import config as config_lib
 from ferjax.augment import example_keys
+from ferjax.loop import Loop
 from ferjax.models import ml_net, vgg16
-from ferjax.parallel import AXIS, Devices, InFlight
+from ferjax.parallel import AXIS, Devices
 from ferjax.saliency import loss, metrics, network
 from ferjax.saliency.settings import SELECT, data_of
 from ferjax.train import TrainState
@@ -72,11 +71,6 @@ def make_train_step(c: ConfigDict, model: ml_net.MlNet, steps_per_epoch: int):
     return train_step
 
 
-@jax.jit
-def _finite(tree) -> Array:
-    return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]).all()
-
-
 def train(c: ConfigDict, workdir, parts: gaze.Parts) -> tuple[int, dict]:
     """Trains, or goes on where an interrupted training stopped.
 
@@ -94,12 +88,14 @@ def train(c: ConfigDict, workdir, parts: gaze.Parts) -> tuple[int, dict]:
         return _Loop(c, workdir, parts, signals).go()
 
 
-class _Loop:
+class _Loop(Loop):
     def __init__(self, c: ConfigDict, workdir: pathlib.Path, parts: gaze.Parts, signals: run.Signals):
         self.c, self.workdir, self.parts, self.signals = c, workdir, parts, signals
         self.devices = Devices(c.parallel.mode, c.train.batch_size, c.parallel.devices)
         self.model = network.build(c)
         self.wanted = output(c, self.model)
+        self.batch_size, self.log_every = c.train.batch_size, c.train.log_every
+        self.every_steps, self.resident = c.train.every_steps, {}
         self.steps_per_epoch = input.steps_per_epoch(len(parts.train), c.train.batch_size)
         self.steps = self.steps_per_epoch * c.train.epochs
         self.step = self.devices.compile(make_train_step(c, self.model, self.steps_per_epoch), donate=True)
@@ -120,54 +116,24 @@ class _Loop:
         with run.Log(self.workdir, done, self.steps, self.steps_per_epoch) as log:
             log.say(self._opening(done, begun))
             try:
-                done, status = self._steps(state, done, log)
+                _, done, status = self.run_steps(state, done, log)
                 self.checkpoints.wait()
             finally:
                 self.checkpoints.close()
             log.say(self._closing(done, status))
         return status, {"best": self.progress["best"], "best_step": self.progress["best_step"], "steps": done}
 
-    def _steps(self, state: TrainState, done: int, log: run.Log) -> tuple[int, int]:
-        """(steps done, status)."""
-        t, queue = self.c.train, InFlight()
-        self.signals.defer()
-        if self._enough():
-            return done, 0
-        rows = input.row_batches(len(self.parts.train), t.batch_size, self.c.seed, done, self.steps)
-        with contextlib.closing(gaze.batches(self.parts.train, rows, self.wanted)) as batches:
-            for step, batch in enumerate(batches, done + 1):
-                state, sums = self.step(state, batch, {})
-                finished = queue.push(step, sums)
-                end = step % self.steps_per_epoch == 0
-                stop = self.signals.caught  # read once, so that no step is called saved that is not
-                due = end or stop or (t.every_steps and step % t.every_steps == 0)
-                self._look(finished + (queue.drain() if due else []), log)
-                if not due:
-                    continue
-                if not _finite(state.params):
-                    raise self._diverged(f"the weights are not finite after step {step}")
-                rank = self._end_epoch(state, step, log) if end else None
-                self.checkpoints.save(step, state.parts(), self.progress, rank)
-                if stop:
-                    return step, 128 + stop
-                if self._enough():
-                    return step, 0
-        return self.steps, 0
+    def batches(self, done: int):
+        """Pictures and maps from step `done` on."""
+        rows = input.row_batches(len(self.parts.train), self.batch_size, self.c.seed, done, self.steps)
+        return gaze.batches(self.parts.train, rows, self.wanted)
 
-    def _enough(self) -> bool:
+    def enough(self) -> bool:
         """Whether selection has not become better for so long that training ends."""
         return 0 < self.c.train.patience <= self.progress["wait"]
 
-    def _look(self, finished: list, log: run.Log) -> None:
-        for step, sums in finished:
-            total, count = sums["loss"]
-            if not math.isfinite(float(total)):
-                raise self._diverged(f"the loss is {float(total)} at step {step}")
-            t = self.c.train
-            log.step(step, float(total / max(count, 1e-9)), t.log_every, t.batch_size)
-
-    def _end_epoch(self, state: TrainState, step: int, log: run.Log) -> float:
-        """Looks at the selecting part, keeps the best so far; what ranks this epoch."""
+    def end_epoch(self, state: TrainState, step: int, log: run.Log) -> tuple[TrainState, float]:
+        """Looks at the selecting part, keeps the best so far."""
         epoch = step // self.steps_per_epoch
         total, count = (float(a) for a in state.sums["loss"])
         rate = float(optim.learning_rate(self.c, self.steps_per_epoch)(step - 1))
@@ -177,13 +143,8 @@ class _Loop:
         log.metrics({"step": step, "epoch": epoch, "split": "select", **chosen})
         by = self.c.train.select_by
         rank = SELECT[by] * chosen[by]
-        if not math.isfinite(rank):
-            raise self._diverged(f"the selecting part's {by} is {rank} after step {step}")
-        if self.progress["best"] is None or rank > self.progress["best"]:
-            self.progress |= {"best": rank, "best_step": step, "wait": 0}
-        else:
-            self.progress["wait"] += 1
-        return rank
+        self.better(rank, step)
+        return state, rank
 
     def _select(self, params: dict) -> dict[str, float]:
         """Mean loss and mean CC of the selecting part's maps, at the network's resolution."""
@@ -196,13 +157,11 @@ class _Loop:
         mean = float(np.mean(np.asarray(loss.map_loss(jnp.asarray(found), jnp.asarray(wanted)), np.float64)))
         return {"loss": mean, "cc": float(np.nanmean(each)) if np.isfinite(each).any() else 0.0}
 
-    def _diverged(self, what: str) -> BadInput:
-        kept = self.checkpoints.last()
-        kept = "no checkpoint was saved yet" if kept is None else f"the last good checkpoint is step {kept}"
-        return BadInput(
-            f"{what}; {kept} in {self.workdir}; try in another --workdir a lower "
-            f"--config.optimizer.learning_rate (now {self.c.optimizer.learning_rate:g}) or "
-            "--config.optimizer.clip_norm=1"
+    def advice(self) -> str:
+        """What to try where training diverges."""
+        return (
+            "try in another --workdir a lower --config.optimizer.learning_rate (now "
+            f"{self.c.optimizer.learning_rate:g}) or --config.optimizer.clip_norm=1"
         )
 
     def _describe(self, begun: dict) -> None:

@@ -85,23 +85,40 @@ def input_shape(config: ConfigDict, image_shape: tuple[int, int, int]) -> tuple[
     return one.shape[1:]
 
 
-def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array | bool = True) -> Array:
+def by_turns(seed: int, epoch: Array, ids: Array) -> Array:
+    """bool [b]: which examples are mirrored in an epoch: half of them, the other half in the next.
+
+    Source: Jordan 2024, 94% on CIFAR-10 in 3.29 seconds on a single GPU, section 3.6.
+    """
+    keys = example_keys(seed, 2**32 - 1, ids)  # of no step
+    return jax.vmap(jax.random.bernoulli)(keys) ^ (epoch % 2 == 1)
+
+
+def augment(
+    images: Array,
+    keys: Array,
+    config: ConfigDict,
+    geometry_on: Array | bool = True,
+    mirrored: Array | None = None,
+) -> Array:
     """Flip, affine map, crop, contrast and erasing, each by config.augment.
 
     Args:
       images: [b, h, w, c], 0..255.
       keys: [b], see `example_keys`.
       geometry_on: scalar; False leaves only the flip, and cuts from the middle (used for the last epochs).
+      mirrored: bool [b], with config.augment.flip_alternate: see `by_turns`.
     Returns:
       [b, h, w, c] float32, 0..255; with a crop, h and w are its side.
     """
     on = jnp.asarray(geometry_on, jnp.float32)
 
-    def one(image, key):
+    def one(image, key, turn):
         k = jax.random.split(key, 4)
         x = image.astype(jnp.float32)
         affine = config.rotation or config.translation or config.scale or config.shear
-        mirrored = jax.random.bernoulli(k[0]) if config.flip else False
+        by_lot = jax.random.bernoulli(k[0]) if config.flip else False
+        mirrored = by_lot if turn is None else turn
         if affine:
             x = _affine(x, _random_affine(k[1], config, on, mirrored))
         elif config.flip:
@@ -116,7 +133,7 @@ def augment(images: Array, keys: Array, config: ConfigDict, geometry_on: Array |
             x = _erase(x, k[3], config.erase * on, config.erase_area)
         return x
 
-    return jax.vmap(one)(images, keys)
+    return jax.vmap(one, in_axes=(0, 0, None if mirrored is None else 0))(images, keys, mirrored)
 
 
 def _cut(image: Array, key: Array, side: int, on: Array) -> Array:

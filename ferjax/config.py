@@ -79,6 +79,7 @@ def default() -> ConfigDict:
 
     c.augment = a = ConfigDict()
     a.flip = True  # left-right, half of the images
+    a.flip_alternate = False  # by turns instead of by lot: each image in every other epoch (Jordan 2024)
     a.rotation = 0.0  # degrees, uniform in +-
     a.translation = 0.0  # share of the side, uniform in +-
     a.scale = 0.0  # uniform in 1 +-
@@ -143,6 +144,7 @@ def default() -> ConfigDict:
     c.parallel = p = ConfigDict()
     p.mode = "pmap"  # or shard_map
     p.devices = 0  # of this host; 0: all that divide the batch evenly
+    p.microbatch = 0  # examples of a device at once, their gradients added up: less memory; 0: all
     p.steps_per_call = 0  # steps that one call of the device does; 0: one on CPU, else 32. placement=device
 
     c.evaluate = e = ConfigDict()

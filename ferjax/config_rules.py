@@ -191,11 +191,17 @@ def rules(c: ConfigDict) -> list[tuple[str, bool, str]]:
         at_least("checkpoint.keep", 1),
         one_of("parallel.mode", "pmap", "shard_map"),
         at_least("parallel.devices", 0),
+        at_least("parallel.microbatch", 0),
         at_least("parallel.steps_per_call", 0),
         (
             "parallel.steps_per_call",
             c.parallel.steps_per_call <= 1 or c.input.placement == "device",
             "0 or 1 where input.placement is host",
+        ),
+        (
+            "augment.flip_alternate",
+            c.augment.flip or not c.augment.flip_alternate,
+            "False where augment.flip is",
         ),
         at_least("evaluate.batch_size", 1),
         one_of("evaluate.views", 1, 2, 10),

@@ -138,11 +138,11 @@ class Loop:
     def _look(self, finished: list, log) -> None:
         """Progress of the steps that are done; stops at a loss that is not finite."""
         for steps, sums in finished:
-            each = zip(steps, *(np.atleast_1d(a).tolist() for a in sums["loss"]), strict=False)
-            for step, loss, count in each:
+            losses, counts = (np.atleast_1d(a).tolist() for a in sums["loss"])
+            for step, loss in zip(steps, losses, strict=False):
                 if not math.isfinite(loss):
                     raise self.diverged(f"the loss is {loss} at step {step}")
-            log.step(step, loss / max(count, 1e-9), self.log_every, self.batch_size)
+            log.step(step, loss / max(counts[len(steps) - 1], 1e-9), self.log_every, self.batch_size)
 
 
 def steps_per_call(asked: int, platform: str) -> int:

@@ -233,7 +233,9 @@ def _train(args, overrides) -> int:
 
     where = _several(args)
     loaded = config.load(args.config, overrides)
-    from ferjax import parallel, train
+    from ferjax import compiled, parallel, train
+
+    compiled.keep()
 
     if where:
         try:
@@ -266,8 +268,9 @@ def _several(args) -> tuple[str, int, int] | None:
 
 
 def _evaluate(args, overrides) -> int:
-    from ferjax import evaluate, results
+    from ferjax import compiled, evaluate, results
 
+    compiled.keep()
     if args.data:
         from ferjax import across
 
@@ -284,8 +287,9 @@ def _evaluate(args, overrides) -> int:
 
 
 def _predict(args, overrides) -> int:
-    from ferjax import predict
+    from ferjax import compiled, predict
 
+    compiled.keep()
     facts = predict.predict(
         args.workdir, args.images, args.out, args.format, args.crop, args.checkpoint, overrides
     )
@@ -303,9 +307,10 @@ def _report(args, overrides) -> int:
 
 
 def _attribute(args, overrides) -> int:
-    from ferjax import report
+    from ferjax import compiled, report
     from ferjax.attribution import study, terminal
 
+    compiled.keep()
     if args.config:
         from ferjax import config, train
 
@@ -325,8 +330,9 @@ def _attribute(args, overrides) -> int:
 
 
 def _reproduce(args, overrides) -> int:
-    from ferjax import protocols, report, reproduce
+    from ferjax import compiled, protocols, report, reproduce
 
+    compiled.keep()
     if args.jobs < 1:
         raise BadInput(f"--jobs is {args.jobs}; it must be at least 1")
     study = reproduce.load(args.config, overrides, args.dir)
@@ -346,8 +352,10 @@ def _reproduce(args, overrides) -> int:
 
 
 def _saliency(args, overrides) -> int:
+    from ferjax import compiled
     from ferjax.saliency import maps
 
+    compiled.keep()
     if bool(args.images) == bool(args.config):
         raise BadInput("name the pictures: --images FOLDER, or --config EXPERIMENT for those of a training")
     if args.images and overrides:

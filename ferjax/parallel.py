@@ -187,7 +187,7 @@ class InFlight:
         self.queue = collections.deque()
 
     def push(self, step, sums) -> list:
-        """Queues the sums of a step, or of several; returns [(step, sums)] of those that had to finish first."""
+        """Queues sums of a step, or of several; returns [(step, sums)] of those that had to finish first."""
         self.queue.append((step, sums))
         return [self._pop() for _ in range(len(self.queue) - self.limit)]
 

@@ -6,20 +6,16 @@ import json
 import os
 import pathlib
 import signal
-import socket
-import struct
 import sys
 import time
 
 from ml_collections import ConfigDict
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
-from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 from data_pipelines import BadInput, arrays
+from ferjax import compiled, files, results
 from ferjax import config as config_lib
-from ferjax import files, results
+from ferjax.board import Board
 
 
 def open_workdir(path: str) -> pathlib.Path:
@@ -157,7 +153,7 @@ class Log:
         for name in ("metrics.jsonl", "timing.jsonl"):
             files.cut_back(self.workdir / name, self.done)
             self.files[name] = files.Appended(self.workdir / name)
-        self.board = _Board(self.workdir / "tensorboard", self.done + 1)
+        self.board = Board(self.workdir / "tensorboard", self.done + 1)
         shown = sys.stderr.isatty()
         self.bar = tqdm(
             total=self.steps, initial=self.done, unit="step", disable=not shown, dynamic_ncols=True
@@ -198,6 +194,9 @@ class Log:
         words = "  ".join(f"{k} {v:.4g}" for k, v in numbers.items())
         self.say(f"epoch {line['epoch']:>3}  {line['split']:<6}  {words}")
         self.board.write({f"{line['split']}/{k}": v for k, v in numbers.items()}, line["step"])
+        if line["split"] == "select":
+            times = {"time": round(time.time(), 1), "compiling_s": round(compiled.seconds(), 2)}
+            self._append("timing.jsonl", {"step": line["step"], "epoch": line["epoch"], **times})
         self.clock = None if line["split"] == "select" else self.clock
 
     def _speed(self, step: int, loss: float, rate: float, batch_size: int) -> None:
@@ -213,31 +212,3 @@ class Log:
 
     def _append(self, name: str, line: dict) -> None:
         self.files[name].write(json.dumps(line).encode() + b"\n")
-
-
-class _Board:
-    """TensorBoard scalars, written at once: tensorboardX's own writer has a thread that hangs on a full disk.
-
-    Args:
-      folder: for the event files, one per start.
-      purge_step: TensorBoard hides what earlier starts wrote from this step on.
-    """
-
-    def __init__(self, folder: pathlib.Path, purge_step: int):
-        name = f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{os.getpid()}"
-        self.file = files.Appended(folder / name)
-        self._write(file_version="brain.Event:2")
-        self._write(step=purge_step, session_log=SessionLog(status=SessionLog.START))
-
-    def write(self, values: dict[str, float], step: int) -> None:
-        for name, value in values.items():
-            self._write(step=step, summary=scalar(name, value))
-
-    def close(self) -> None:
-        self.file.close()
-
-    def _write(self, **fields) -> None:
-        data = Event(wall_time=time.time(), **fields).SerializeToString()
-        size = struct.pack("<Q", len(data))
-        parts = size, struct.pack("<I", masked_crc32c(size)), data, struct.pack("<I", masked_crc32c(data))
-        self.file.write(b"".join(parts))

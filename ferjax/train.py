@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 import signal
+from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -12,9 +13,9 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import arrays, input, leaks
+from data_pipelines import BadInput, arrays, input, leaks
 from ferjax import checkpoint, evaluate, learned, models, optim, run, tasks, transfer
-from ferjax.augment import augment, example_keys, input_shape, normalise
+from ferjax.augment import augment, by_turns, example_keys, input_shape, normalise
 from ferjax.loop import Loop, steps_per_call
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, is_main
@@ -68,11 +69,17 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     rate = optim.learning_rate(config, steps_per_epoch)
     plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
 
-    def train_step(state: TrainState, batch: dict, resident: dict) -> tuple[TrainState, dict]:
+    micro = config.parallel.microbatch
+
+    def local(state: TrainState, batch: dict, resident: dict):
+        """Of some of a device's examples: gradient of the summed loss, (sum, count) of loss and accuracy."""
         if resident:
             batch = {**batch, **input.gather(resident, batch)}
         keys = jax.vmap(jax.random.split)(example_keys(config.seed, state.step, batch["id"]))
-        images = augment(batch["image"], keys[:, 0], config.augment, state.step < plain_from)
+        turns = None
+        if config.augment.flip_alternate:
+            turns = by_turns(config.seed, state.step // steps_per_epoch, batch["id"])
+        images = augment(batch["image"], keys[:, 0], config.augment, state.step < plain_from, turns)
         images = normalise(images, config.model.normalise)
 
         def local_loss(params):
@@ -81,8 +88,12 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
             loss, right = task.sums(logits, batch, jnp.asarray(weights))
             return loss[0], (loss, right)
 
+        return jax.grad(local_loss, has_aux=True)(state.params)
+
+    def train_step(state: TrainState, batch: dict, resident: dict) -> tuple[TrainState, dict]:
         # the local sum is differentiated, the psums stay outside: so masked and uneven batches are exact
-        gradient, (loss, accuracy) = jax.grad(local_loss, has_aux=True)(state.params)
+        stop, batch = batch.get("stop"), {name: a for name, a in batch.items() if name != "stop"}
+        gradient, (loss, accuracy) = _added_up(lambda part: local(state, part, resident), batch, micro)
         gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), AXIS)
         gradient = jax.tree.map(lambda g: g / jnp.maximum(loss[1], 1e-9), gradient)
         step, opt_state = transform.update(gradient, state.opt_state, state.params)
@@ -94,8 +105,8 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
         sums = {"loss": loss, "accuracy": accuracy}
         fresh = state.step % steps_per_epoch == 0
         total = jax.tree.map(lambda old, new: jnp.where(fresh, 0, old) + new, state.sums, sums)
-        if "stop" in batch:
-            sums["stop"] = (jax.lax.psum(jnp.sum(batch["stop"]), AXIS), jnp.ones(()))
+        if stop is not None:
+            sums["stop"] = (jax.lax.psum(jnp.sum(stop), AXIS), jnp.ones(()))
         state = state.replace(
             step=state.step + 1,
             params=params,
@@ -106,6 +117,26 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
         return state, sums
 
     return train_step
+
+
+def _added_up(of: Callable, batch: dict, micro: int):
+    """of(batch), a pytree of sums over examples, so many examples at a time; 0: all at once."""
+    size = len(batch["mask"])
+    if not 0 < micro < size:
+        return of(batch)
+    if size % micro:
+        raise BadInput(
+            f"config key parallel.microbatch is {micro}; it must divide a device's {size} examples, or be 0"
+        )
+    parts = jax.tree.map(lambda a: a.reshape(-1, micro, *a.shape[1:]), batch)
+    zero = jax.tree.map(
+        lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
+    )
+
+    def then(total, part):
+        return jax.tree.map(jnp.add, total, of(part)), None
+
+    return jax.lax.scan(then, zero, parts)[0]
 
 
 def train(config: ConfigDict, workdir: str) -> int:

@@ -46,6 +46,17 @@ def test_known_maps_by_hand():
     np.testing.assert_allclose(halfway[0, :, 0], [0.5, 1.5, 2.5, 3], atol=1e-5)
 
 
+def test_flip_by_turns_mirrors_every_image_in_every_other_epoch():
+    images, ids = _images(64), jnp.arange(64)
+    first, second, third = (np.asarray(augment.by_turns(0, jnp.int32(e), ids)) for e in range(3))
+    assert (first == ~second).all() and (first == third).all() and 16 <= first.sum() <= 48
+    assert (augment.by_turns(1, jnp.int32(0), ids) != first).any()
+    keys = augment.example_keys(0, 7, ids)
+    out = augment.augment(images, keys, _config(flip=True), True, first)
+    wanted = np.where(first[:, None, None, None], images[:, :, ::-1], images)
+    np.testing.assert_array_equal(out, wanted)
+
+
 def test_flip_alone_and_with_a_map():
     images = _images(64)
     keys = augment.example_keys(0, 0, jnp.arange(64))

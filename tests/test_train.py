@@ -47,6 +47,7 @@ def _close(a: dict, b: dict):
         {"parallel__devices": 4, "input__placement": "host"},
         {"parallel__devices": 8, "parallel__steps_per_call": 4},  # 3 steps an epoch
         {"parallel__devices": 2, "parallel__steps_per_call": 2, "parallel__mode": "shard_map"},
+        {"parallel__devices": 2, "parallel__microbatch": 2, "parallel__steps_per_call": 3},
     ],
     ids=lambda c: " ".join(map(str, c.values())),
 )

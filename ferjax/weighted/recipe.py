@@ -93,7 +93,7 @@ def across_sets(epochs: int) -> ConfigDict:
 def drawn_faces(people: int, pictures: int, epochs: int, seed: int = 1000) -> ConfigDict:
     """Pretraining on built-in faces, of other people than any set of the study has."""
     c = from_nothing(epochs)
-    c.name = f"AlexNet on {people * pictures:,} built-in faces"
+    c.name = "AlexNet on built-in faces"
     c.data.name = "facsynth"
     c.data.options.n_subjects, c.data.options.images_per_subject, c.data.options.seed = people, pictures, seed
     return c

@@ -99,8 +99,12 @@ def _begun(study: Study, done: Mapping) -> list[str]:
     if "pretrain" not in study.begin:
         return ["Every training began from random weights."]
     first = kept_results(study.workdir, done["pretrain"])[0]["metrics"]["accuracy"]["value"]
-    name = study.c.pretrain.source.name
-    return [f"Every training began from one network, {name}, whose own test accuracy is {100 * first:.1f} %."]
+    name, run = study.c.pretrain.source.name, protocols.folder_of(study.workdir, "pretrain") / "run"
+    images = results.read_workdir(run)["run"]["sizes"]["train"]
+    return [
+        f"Every training began from one network, {name} ({images:,} training images), whose own test accuracy "
+        f"is {100 * first:.1f} %."
+    ]
 
 
 def _answers(study: Study, done: Mapping, a: str, b: str, kind: str) -> dict:

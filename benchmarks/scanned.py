@@ -1,0 +1,91 @@
+"""Whether a convolution and its gradients cost more inside `lax.scan` than outside, on this machine.
+
+    python -m benchmarks.scanned [--batch 64] [--rounds 5] [--methods explicit,banded,winograd,auto]
+
+For each layer of the paper's network and each method: the gradient of a convolution, so many times one after
+the other, called from Python and by one scan; turn and turn about, median of the rounds' ratios. Several steps
+a call (`parallel.steps_per_call`) and microbatches (`parallel.microbatch`) live by this. XLA's own gradients
+(method xla) take minutes here: some 80 times longer inside.
+"""
+
+import argparse
+import json
+import pathlib
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks import rounds
+from ferjax.ops import conv2d, keep_freed_memory
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "scanned.json"
+LAYERS = {"block1": (48, 1, 64), "block2": (24, 64, 128), "block3": (12, 128, 256)}  # side, channels in, out
+TIMES = 4  # convolutions of one measurement
+
+
+def pair(layer: str, method: str, batch: int):
+    """(called from Python, by one scan): TIMES gradients of the layer's convolution, of other inputs each."""
+    side, c, o = LAYERS[layer]
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (TIMES, batch, side, side, c))
+    w = jax.random.normal(keys[1], (5, 5, c, o)) / (25 * c) ** 0.5
+    g = jax.random.normal(keys[2], (batch, side, side, o))
+
+    @jax.jit
+    def one(x, w, g):
+        dx, dw = jax.grad(lambda x, w: jnp.vdot(conv2d(x, w, method=method), g), (0, 1))(x, w)
+        return dx.sum() + dw.sum()
+
+    @jax.jit
+    def scanned(xs, w, g):
+        return jax.lax.scan(lambda total, x: (total + one(x, w, g), None), 0.0, xs)[0]
+
+    def outside():
+        jax.block_until_ready([one(x[i], w, g) for i in range(TIMES)])
+
+    def inside():
+        jax.block_until_ready(scanned(x, w, g))
+
+    return outside, inside
+
+
+def seconds(run) -> float:
+    """Of one call."""
+    begun = time.perf_counter()
+    run()
+    return time.perf_counter() - begun
+
+
+def main() -> None:
+    """Prints the table and writes benchmarks/results/scanned.json."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--methods", default="explicit,banded,winograd,auto")
+    parser.add_argument("--out", type=pathlib.Path, default=RESULTS)
+    args = parser.parse_args()
+    keep_freed_memory()
+    rows = []
+    print(f"{'layer':8} {'method':10} {'outside, ms':>12} {'inside / outside':>24}")
+    for layer in LAYERS:
+        for method in args.methods.split(","):
+            outside, inside = pair(layer, method, args.batch)
+            outside(), inside()
+            turns = [(seconds(outside), seconds(inside)) for _ in range(args.rounds)]
+            ratio = rounds.spread([b / a for a, b in turns])
+            ms = statistics.median(a for a, _ in turns) / TIMES * 1e3
+            rows.append({"layer": layer, "method": method, "outside_ms": ms, "inside_over_outside": ratio})
+            span = f"{ratio['median']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
+            print(f"{layer:8} {method:10} {ms:12.1f} {span:>24}", flush=True)
+    args.out.parent.mkdir(exist_ok=True, parents=True)
+    whole = {"machine": rounds.machine(), "jax": jax.__version__, "batch": args.batch, "rows": rows}
+    args.out.write_text(json.dumps(whole, indent=1) + "\n")
+    print(f"written: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,9 +3,9 @@
     python -m benchmarks.scanned [--batch 64] [--rounds 5] [--methods explicit,banded,winograd,auto]
 
 For each layer of the paper's network and each method: the gradient of a convolution, so many times one after
-the other, called from Python and by one scan; turn and turn about, median of the rounds' ratios. Several steps
-a call (`parallel.steps_per_call`) and microbatches (`parallel.microbatch`) live by this. XLA's own gradients
-(method xla) take minutes here: some 80 times longer inside.
+the other, called from Python and by one scan; turn and turn about, median of the rounds' ratios. Several
+steps a call (`parallel.steps_per_call`) and microbatches (`parallel.microbatch`) live by this. XLA's own
+gradients (method xla) take minutes here: some 80 times longer inside.
 """
 
 import argparse

@@ -4,8 +4,8 @@
         --config.data.dir=/path/to/fer2013
 
 The recipe of fer2013_quick.py in bfloat16, with batches of 512, 32 steps a call, and flips by turns, which
-show an image and its mirror image equally often (Jordan 2024). The set lies on the device; rows of a batch are
-all that the host sends.
+show an image and its mirror image equally often (Jordan 2024). The set lies on the device; rows of a batch
+are all that the host sends.
 """
 
 import pathlib

@@ -21,6 +21,7 @@ from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, is_main
 
 Array = jax.Array
+MICROBATCH = 64  # on CPU, see `microbatch`
 
 
 @flax.struct.dataclass
@@ -69,7 +70,7 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     rate = optim.learning_rate(config, steps_per_epoch)
     plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
 
-    micro = config.parallel.microbatch
+    micro = functools.partial(microbatch, config, jax.default_backend())
 
     def local(state: TrainState, batch: dict, resident: dict):
         """Of some of a device's examples: gradient of the summed loss, (sum, count) of loss and accuracy."""
@@ -119,19 +120,34 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     return train_step
 
 
-def _added_up(of: Callable, batch: dict, micro: int):
-    """of(batch), a pytree of sums over examples, so many examples at a time; 0: all at once."""
-    size = len(batch["mask"])
-    if not 0 < micro < size:
-        return of(batch)
-    if size % micro:
+def microbatch(config: ConfigDict, platform: str, size: int) -> int:
+    """Examples of a device's `size` to do at once, as parallel.microbatch asks.
+
+    Where that is 0, all; on CPU, with convolutions that cost no more inside of a loop, `MICROBATCH`: its
+    activations stay near the processor, and the step's memory no longer grows with the batch.
+
+    Raises:
+      BadInput: a size that does not divide.
+    """
+    asked = config.parallel.microbatch
+    if asked and size > asked and size % asked:
         raise BadInput(
-            f"config key parallel.microbatch is {micro}; it must divide a device's {size} examples, or be 0"
+            f"config key parallel.microbatch is {asked}; it must divide a device's {size} examples, or be 0"
         )
-    parts = jax.tree.map(lambda a: a.reshape(-1, micro, *a.shape[1:]), batch)
-    zero = jax.tree.map(
-        lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
-    )
+    if asked or platform != "cpu" or config.model.name != "fer_cnn" or config.model.conv == "xla":
+        return asked
+    return 0 if size % MICROBATCH else MICROBATCH
+
+
+def _added_up(of: Callable, batch: dict, micro: Callable[[int], int]):
+    """of(batch), a pytree of sums over examples, so many examples at a time."""
+    size = len(batch["mask"])
+    at_once = micro(size)
+    if not 0 < at_once < size:
+        return of(batch)
+    parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), batch)
+    one = jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
+    zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), one)
 
     def then(total, part):
         return jax.tree.map(jnp.add, total, of(part)), None

@@ -161,6 +161,18 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after.params, wanted)
 
 
+def test_microbatches_of_the_platform(data_dir):
+    c = runs.tiny_config(data_dir)
+    assert [train.microbatch(c, "cpu", n) for n in (32, 64, 128, 100)] == [0, 64, 64, 0]
+    assert train.microbatch(c, "gpu", 128) == 0
+    c.model.conv = "xla"  # some 80 times slower in a loop
+    assert train.microbatch(c, "cpu", 128) == 0
+    c.parallel.microbatch = 8
+    assert train.microbatch(c, "gpu", 16) == train.microbatch(c, "gpu", 5) == 8
+    with pytest.raises(BadInput, match="microbatch is 8; it must divide a device's 12 examples"):
+        train.microbatch(c, "cpu", 12)
+
+
 def test_loss_by_hand():
     logits = jnp.log(jnp.array([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1], [1.0, 1.0, 1.0]]))
     label, mask = jnp.array([0, 1, -1]), jnp.array([True, True, True])

@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, arrays
 from ferjax import config, protocols, reproduce, train
 from ferjax.report import write_report
 from ferjax.weighted import study as weighted
@@ -158,8 +158,8 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
     run = json.loads((tmp_path / "cells" / cells[1].name / "run" / "run.json").read_text())
     assert run["started_from"]["workdir"].endswith("pretrain/run")
     assert run["started_from"]["taken"] == ["block1_conv"]
-    begun = next(iter(found.values()))
-    assert begun
+    images = len(arrays.load_parts(c.pretrain.source.data).train)
+    assert f"({images:,} training images)" in tables._begun(s, found)[0]
     # the same training, as a workdir given
     given = study(inputs="none", across=False, pretrained=str(tmp_path / "cells/pretrain/run"))
     assert weighted.Study(given, tmp_path / "other").config("a", "none", 0, 0).transfer.workdir

@@ -102,8 +102,8 @@ def _begun(study: Study, done: Mapping) -> list[str]:
     name, run = study.c.pretrain.source.name, protocols.folder_of(study.workdir, "pretrain") / "run"
     images = results.read_workdir(run)["run"]["sizes"]["train"]
     return [
-        f"Every training began from one network, {name} ({images:,} training images), whose own test accuracy "
-        f"is {100 * first:.1f} %."
+        f"Every training began from one network, {name} ({images:,} training images), whose own test "
+        f"accuracy is {100 * first:.1f} %."
     ]
 
 

@@ -25,13 +25,8 @@ LAYERS = {"block1": (48, 1, 64), "block2": (24, 64, 128), "block3": (12, 128, 25
 TIMES = 4  # convolutions of one measurement
 
 
-def pair(layer: str, method: str, batch: int):
-    """(called from Python, by one scan): TIMES gradients of the layer's convolution, of other inputs each."""
-    side, c, o = LAYERS[layer]
-    keys = jax.random.split(jax.random.key(0), 3)
-    x = jax.random.normal(keys[0], (TIMES, batch, side, side, c))
-    w = jax.random.normal(keys[1], (5, 5, c, o)) / (25 * c) ** 0.5
-    g = jax.random.normal(keys[2], (batch, side, side, o))
+def programs(method: str):
+    """(one, scanned): the summed gradients of x [b, h, w, c], and of all of xs [t, b, h, w, c] in one scan."""
 
     @jax.jit
     def one(x, w, g):
@@ -42,8 +37,21 @@ def pair(layer: str, method: str, batch: int):
     def scanned(xs, w, g):
         return jax.lax.scan(lambda total, x: (total + one(x, w, g), None), 0.0, xs)[0]
 
+    return one, scanned
+
+
+def pair(layer: str, method: str, batch: int):
+    """(called from Python, by one scan): TIMES gradients of the layer's convolution, of other inputs each."""
+    side, c, o = LAYERS[layer]
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (TIMES, batch, side, side, c))
+    w = jax.random.normal(keys[1], (5, 5, c, o)) / (25 * c) ** 0.5
+    g = jax.random.normal(keys[2], (batch, side, side, o))
+    one, scanned = programs(method)
+    each = [jnp.array(x[i]) for i in range(TIMES)]
+
     def outside():
-        jax.block_until_ready([one(x[i], w, g) for i in range(TIMES)])
+        jax.block_until_ready([one(x, w, g) for x in each])
 
     def inside():
         jax.block_until_ready(scanned(x, w, g))

@@ -185,6 +185,14 @@ def test_mistakes(change, said, tmp_path):
         weighted.Study(study(**change), tmp_path).cells()
 
 
+def test_missing_maps_are_told_before_anything_is_trained(tmp_path):
+    c = study(method="maps")
+    for one in c.sets.values():
+        one.source.data.saliency.maps = str(tmp_path / "nowhere")
+    with pytest.raises(BadInput, match="nowhere"):
+        weighted.Study(c, tmp_path)
+
+
 def test_a_set_that_is_not_there_leaves_the_papers_figure_in_a_gap(tmp_path):
     c = study()
     c.sets.a.source.data.name, c.sets.a.source.data.options = "fer2013", {}

@@ -26,7 +26,7 @@ TIMES = 4  # convolutions of one measurement
 
 
 def programs(method: str):
-    """(one, scanned): the summed gradients of x [b, h, w, c], and of all of xs [t, b, h, w, c] in one scan."""
+    """(one, scanned): the summed gradients of x [b, h, w, c]; of all of xs [t, b, h, w, c] in one scan."""
 
     @jax.jit
     def one(x, w, g):

@@ -18,7 +18,8 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[handler])
     verb = ""
     try:
-        args, rest = _parser().parse_known_args(sys.argv[1:] if argv is None else argv)
+        given = sys.argv[1:] if argv is None else argv
+        args, rest = _parser().parse_known_args(given, argparse.Namespace(given=given))
         verb = f"{args.verb} {args.action}".strip()
         return VERBS[args.verb](args, _overrides(args, rest)) or 0
     except BadInput as e:
@@ -233,6 +234,12 @@ def _train(args, overrides) -> int:
 
     where = _several(args)
     loaded = config.load(args.config, overrides)
+    if where:
+        from ferjax import processes
+
+        if not os.environ.get(processes.SUPERVISED):
+            return processes.supervised(args.given, args.workdir)
+        processes.end_with_parent()
     from ferjax import compiled, parallel, train
 
     compiled.keep()
@@ -330,7 +337,7 @@ def _attribute(args, overrides) -> int:
 
 
 def _reproduce(args, overrides) -> int:
-    from ferjax import compiled, protocols, report, reproduce
+    from ferjax import compiled, processes, report, reproduce
 
     compiled.keep()
     if args.jobs < 1:
@@ -340,7 +347,7 @@ def _reproduce(args, overrides) -> int:
         dirs = [word for text in args.dir for word in ("--dir", text)]
         keys = [f"--config.{text}" for text in overrides]
         command = ["reproduce", "--config", args.config, "--workdir", args.workdir, *dirs, *keys]
-        status = protocols.shared(command, args.jobs)
+        status = processes.shared(command, args.jobs)
         if status:
             return status
     say = functools.partial(print, file=sys.stderr, flush=True)

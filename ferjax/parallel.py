@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 from data_pipelines import BadInput
 
 AXIS = "data"
+HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
 IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
 
 
@@ -225,10 +226,11 @@ def connect(coordinator: str, processes: int, process: int) -> None:
       coordinator: host:port of process 0; empty leaves it to jax (SLURM, Kubernetes, TPU pods).
       processes, process: how many, and which one this is.
     """
+    limits = {"heartbeat_timeout_seconds": HEARTBEAT, "shutdown_timeout_seconds": 3 * HEARTBEAT}
     if coordinator:
-        jax.distributed.initialize(coordinator, processes, process)
+        jax.distributed.initialize(coordinator, processes, process, **limits)
     else:
-        jax.distributed.initialize()
+        jax.distributed.initialize(**limits)
 
 
 def is_main() -> bool:

@@ -12,9 +12,6 @@ import fcntl
 import hashlib
 import json
 import pathlib
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -22,7 +19,6 @@ from data_pipelines import BadInput
 from ferjax import files, results
 
 SCHEMA = "ferjax/cell/1"
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 WAIT = 2.0  # seconds between looks at cells that others work on
 
 
@@ -211,53 +207,6 @@ def _claimed(folder: pathlib.Path) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def shared(command: Sequence[str], jobs: int) -> int:
-    """Runs the same ferjax command in so many processes, which share the cells; the first tells the budget.
-
-    A signal that reaches this process is passed on, and all of them save and stop.
-
-    Args:
-      command: arguments of ferjax, without --jobs.
-      jobs: processes.
-    Returns:
-      the first exit status that is not 0, or 0.
-    """
-    first = [sys.executable, "-m", "ferjax.main", *command]
-    return _run([first, *([[*first, "--no-budget"]] * (jobs - 1))])
-
-
-def _run(commands: Sequence[Sequence[str]]) -> int:
-    """Runs commands side by side, as `shared` says.
-
-    Each has a session of its own: what the terminal sends to its whole group, such as Ctrl-C, reaches this
-    process alone, which passes it on, once. A second one ends a worker at once. None outlives this process,
-    unless that is killed.
-    """
-    workers, told = [], []
-
-    def pass_on(number, _frame):
-        told.append(number)
-        for worker in workers:
-            if worker.poll() is None:  # a terminal that is gone: save and stop
-                worker.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
-
-    caught = [s for s in STOPPING if signal.getsignal(s) != signal.SIG_IGN]  # nohup has SIGHUP ignored
-    before = {s: signal.signal(s, pass_on) for s in caught}
-    try:
-        for command in commands:
-            if told:
-                break
-            workers.append(subprocess.Popen(command, start_new_session=True))
-        statuses = [worker.wait() for worker in workers]
-    finally:
-        for worker in workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for s, handler in before.items():
-            signal.signal(s, handler)
-    return next((s if s > 0 else 128 - s for s in statuses if s), 128 + told[0] if told else 0)
 
 
 def span(seconds: float) -> str:

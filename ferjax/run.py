@@ -17,6 +17,8 @@ from ferjax import compiled, files, results
 from ferjax import config as config_lib
 from ferjax.board import Board
 
+SAME_SIGNAL = 1.0  # seconds within which a second signal is the first one, told twice
+
 
 def open_workdir(path: str) -> pathlib.Path:
     """Makes the folder; BadInput where that cannot be, or where it cannot be written to."""
@@ -97,7 +99,9 @@ def describe(
 
 
 class Signals:
-    """Catches SIGTERM and Ctrl-C; a second one ends the process as usual.
+    """Catches SIGTERM and Ctrl-C; a second one, a second or more later, ends the process as usual.
+
+    Sooner than that it is the same one: a cluster tells every process of a job, a parent its child.
 
     While a run is set up there is nothing to save, and a signal raises KeyboardInterrupt with its number at
     once. After `defer` it is only noted in `caught`, for the loop to save and stop.
@@ -116,10 +120,15 @@ class Signals:
         self.deferred = True
 
     def _catch(self, number, _frame):
-        self.caught = number
-        self._restore()
+        first, now = not self.caught, time.monotonic()
+        if first:
+            self.caught, self.since = number, now
         if not self.deferred:
+            self._restore()
             raise KeyboardInterrupt(number)
+        if not first and now - self.since > SAME_SIGNAL:
+            self._restore()
+            os.kill(os.getpid(), number)
 
     def _restore(self):
         for s, handler in self.before.items():

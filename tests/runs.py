@@ -1,5 +1,6 @@
 """A tiny training for the tests: a set in npz files, a config file, and ways to run it."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -108,3 +109,16 @@ def last_step(workdir) -> int:
         return c.last()
     finally:
         c.close()
+
+
+def close(a: dict, b: dict):
+    """Two networks' weights are the same but for rounding."""
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_allclose(a[name], b[name], rtol=2e-4, atol=2e-6, err_msg=name)
+
+
+def selected(workdir) -> list[list[float]]:
+    """Loss and accuracy of the selecting part after each epoch."""
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [[line["loss"], line["accuracy"]] for line in lines if line["split"] == "select"]

@@ -165,12 +165,12 @@ def test_a_signal_reaches_each_worker_once(tmp_path, number, group, wanted):
     """Ctrl-C goes to the whole group of the terminal; a second one would end a worker that saves."""
     worker = tmp_path / "worker.py"
     worker.write_text(WORKER.format(folder=str(tmp_path)))
-    run = f"protocols._run([[sys.executable, {str(worker)!r}]] * 2)"
+    run = f"processes.together([[sys.executable, {str(worker)!r}]] * 2)"
     # a job of the background ignores SIGINT and, under nohup, SIGHUP, and so would this one
     usual = (
         "s = signal.signal; s(signal.SIGINT, signal.default_int_handler); s(signal.SIGHUP, signal.SIG_DFL)"
     )
-    code = f"import signal, sys; {usual}; from ferjax import protocols; sys.exit({run})"
+    code = f"import signal, sys; {usual}; from ferjax import processes; sys.exit({run})"
     job = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
     while len(list(tmp_path.glob("*.up"))) < 2:
         assert job.poll() is None

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import socket
-import time
 
 import jax
 import jax.numpy as jnp
@@ -32,12 +30,6 @@ def one_device(data_dir, tmp_path_factory):
     return workdir
 
 
-def _close(a: dict, b: dict):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_allclose(a[name], b[name], rtol=2e-4, atol=2e-6, err_msg=name)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
@@ -56,7 +48,7 @@ def test_any_number_of_devices_gives_the_one_device_weights(data_dir, one_device
     assert train.train(c, str(tmp_path)) == 0
     moved = [np.abs(a).max() for a in runs.weights(one_device).values()]
     assert max(moved) > 0.1
-    _close(runs.weights(tmp_path), runs.weights(one_device))
+    runs.close(runs.weights(tmp_path), runs.weights(one_device))
 
 
 def test_several_steps_a_call_leave_the_same_lines_and_find_the_step_that_diverges(data_dir, tmp_path):
@@ -76,62 +68,6 @@ def test_several_steps_a_call_leave_the_same_lines_and_find_the_step_that_diverg
             *([x[k] for k in x if k != "split"] for x in (one, five)), rtol=1e-4, err_msg=str(one)
         )
     assert said[0] == said[1] and "at step" in said[0]
-
-
-def _two(data_dir, tmp_path, *words, devices=2):
-    """Starts two processes of one run on this machine."""
-    with socket.socket() as s:
-        s.bind(("localhost", 0))
-        port = s.getsockname()[1]
-    config = runs.write_config(tmp_path / "experiment.py", data_dir)
-    return [
-        runs.ferjax(
-            *("train", "--config", config, "--workdir", tmp_path / "w", *words),
-            *("--coordinator", f"localhost:{port}", "--processes", 2, "--process", i),
-            devices=devices,
-            wait=False,
-        )
-        for i in range(2)
-    ]
-
-
-def _ended(processes, status, seconds=200):
-    said = [p.communicate(timeout=seconds)[0] for p in processes]
-    assert [p.returncode for p in processes] == [status, status], said
-    return said
-
-
-def _selected(workdir):
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [[line["loss"], line["accuracy"]] for line in lines if line["split"] == "select"]
-
-
-@pytest.mark.parametrize(("mode", "steps"), [("pmap", 2), ("shard_map", 0)])
-def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_path, mode, steps):
-    how = (f"--config.parallel.mode={mode}", f"--config.parallel.steps_per_call={steps}")
-    both = _two(data_dir, tmp_path, "--config.train.epochs=7", *how)
-    _ended(both, 0)
-    _close(runs.weights(tmp_path / "w"), runs.weights(one_device))
-    # predictions gathered from both processes are in the examples' order
-    np.testing.assert_allclose(_selected(tmp_path / "w"), _selected(one_device), rtol=1e-4)
-
-
-def test_a_signal_to_one_process_stops_both_at_the_same_step(data_dir, tmp_path):
-    both = _two(data_dir, tmp_path, "--config.train.epochs=100000", devices=1)
-    metrics = tmp_path / "w/metrics.jsonl"
-    for _ in range(1200):
-        if metrics.is_file() and metrics.read_text().count("\n") > 4:
-            break
-        time.sleep(0.1)
-    both[1].terminate()
-    said = _ended(both, 143)
-    step = runs.last_step(tmp_path / "w")
-    assert f"stopped by SIGTERM at step {step} " in said[0], said
-
-
-def test_pmap_over_processes_takes_whole_hosts(data_dir, tmp_path):
-    said = _ended(_two(data_dir, tmp_path, "--config.parallel.devices=1"), 2)
-    assert "parallel.mode is pmap" in said[0] and "Traceback" not in said[0], said
 
 
 def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir):
@@ -317,7 +253,7 @@ def test_selection_and_evaluation_use_the_average_of_the_weights(data_dir, tmp_p
     train.train(c, str(tmp_path))
     (path,) = evaluate.evaluate(str(tmp_path), "select", "last")
     chosen = json.loads(path.read_text())["metrics"]
-    last = _selected(tmp_path)[-1]
+    last = runs.selected(tmp_path)[-1]
     np.testing.assert_allclose([chosen["log_loss"]["value"], chosen["accuracy"]["value"]], last, rtol=1e-4)
     raw = runs.weights(tmp_path)  # not the average
     model, split = fer_cnn.build(c.model, 3), runs.tiny_split(12, 1, "select")

@@ -117,7 +117,8 @@ def test_a_process_that_dies_ends_the_other_with_a_word_and_one_process_goes_on(
     assert both[1 - victim].returncode == processes.TRY_AGAIN, said
     last = said.strip().splitlines()[-1]
     assert last.startswith("ferjax: another process of this run ended") and f"is saved in {workdir}" in last
-    assert both[victim].wait(60) == 128 + signal.SIGKILL
+    both[victim].communicate(timeout=60)
+    assert both[victim].returncode == 128 + signal.SIGKILL
     assert runs.last_step(workdir) < 3 * LONG
     done = runs.ferjax("train", "--config", tmp_path / "experiment.py", "--workdir", workdir, *words)
     assert done.returncode == 0 and "going on at step" in done.stderr, done.stderr
@@ -130,7 +131,8 @@ def test_what_eight_devices_saved_goes_on_on_two_processes_of_four(data_dir, lon
     first = runs.ferjax("train", "--config", config, "--workdir", workdir, *words, devices=8, wait=False)
     _saved(workdir, lambda: first.poll() is not None)
     first.terminate()
-    assert first.wait(60) == 143
+    first.communicate(timeout=60)
+    assert first.returncode == 143
     assert runs.last_step(workdir) < 3 * LONG
     said = _ended(_two(data_dir, tmp_path, *words, devices=4), 0)
     assert "going on at step" in said[0]

@@ -14,12 +14,13 @@ import optax
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, input, leaks
-from ferjax import checkpoint, evaluate, learned, models, optim, run, tasks, transfer
+from ferjax import checkpoint, evaluate, learned, models, optim, profile, run, tasks, transfer
 from ferjax.augment import augment, example_keys, input_shape, normalise
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, InFlight, is_main
 
 Array = jax.Array
+INPUT_WAITS = "set input.placement=device, or raise input.prefetch"
 
 
 @flax.struct.dataclass
@@ -113,12 +114,13 @@ def _finite(tree) -> Array:
     return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]).all()
 
 
-def train(config: ConfigDict, workdir: str) -> int:
+def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:
     """Trains, or goes on where an interrupted run stopped.
 
     Args:
       config: checked, see `config.load`.
       workdir: the run's folder; made if absent. One that holds checkpoints is resumed.
+      profiled: steps to trace, see `profile`; 0: none.
     Returns:
       exit status: 0 done, 128 + signal number where a signal stopped it (saved and resumable).
     Raises:
@@ -130,20 +132,17 @@ def train(config: ConfigDict, workdir: str) -> int:
     with alone, run.Signals() as signals:
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
-        return _Loop(config, workdir, parts, devices, signals).go()
+        return _Loop(config, workdir, parts, devices, signals, profiled).go()
 
 
 class _Loop:
     """One training: what the verbs of the loop share."""
 
-    def __init__(self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals):
-        self.config, self.workdir, self.parts, self.devices, self.signals = (
-            config,
-            workdir,
-            parts,
-            devices,
-            signals,
-        )
+    def __init__(
+        self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals, profiled=0
+    ):
+        self.config, self.workdir, self.parts = config, workdir, parts
+        self.devices, self.signals, self.profiled = devices, signals, profiled
         run.same_or_refuse(workdir, config, parts)
         self.task = tasks.of(config, parts.train)
         for split in (parts.train, parts.select):
@@ -197,7 +196,14 @@ class _Loop:
         resident = self.devices.put(input.resident(self.parts.train)) if on_device else {}
         saved, queue, every = done, InFlight(), config.checkpoint.every_steps
         self.signals.defer()
-        with contextlib.closing(self._batches(done)) as batches:
+        with contextlib.ExitStack() as stack:
+            batches = stack.enter_context(contextlib.closing(self._batches(done)))
+            batches = log.timed(batches, queue, "" if on_device else INPUT_WAITS)
+            if self.profiled and self.devices.main:
+                batches = profile.traced(
+                    batches, queue, self.workdir, self.profiled, done, self.steps, log.say
+                )
+                stack.enter_context(contextlib.closing(batches))
             for step, batch in enumerate(batches, done + 1):
                 if (
                     self.devices.processes > 1

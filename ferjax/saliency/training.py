@@ -135,7 +135,7 @@ class _Loop:
             return done, 0
         rows = input.row_batches(len(self.parts.train), t.batch_size, self.c.seed, done, self.steps)
         with contextlib.closing(gaze.batches(self.parts.train, rows, self.wanted)) as batches:
-            for step, batch in enumerate(batches, done + 1):
+            for step, batch in enumerate(log.timed(batches, queue), done + 1):
                 state, sums = self.step(state, batch, {})
                 finished = queue.push(step, sums)
                 end = step % self.steps_per_epoch == 0

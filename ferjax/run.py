@@ -204,7 +204,7 @@ class Log:
             yield batch
 
     def step(self, step: int, loss: float, every: int, batch_size: int) -> None:
-        """Moves the bar; every so many steps says how fast it goes, when it ends, and if input holds it up."""
+        """Moves the bar; every so many steps says how fast it goes, when it ends, what input costs."""
         if not self.main:
             return
         self.bar.update(step - self.bar.n)

@@ -37,7 +37,7 @@ def test_traced_steps_open_and_change_nothing(plain, tmp_path, capsys):
 
 
 def test_the_last_steps_of_a_short_run_and_none_of_a_finished_one(plain, tmp_path, capsys):
-    c, untraced = plain
+    c = plain[0]
     with c.unlocked():
         c.train.epochs = 3
     assert train.train(c, str(tmp_path), profiled=4) == 0

@@ -40,11 +40,20 @@ format: .venv-dev/ok
 	$(DEV)/ruff format .
 	$(DEV)/ruff check --fix .
 
-# speed and memory beside Keras and PyTorch, as ratios from one run; benchmarks/results/latest.json,
-# and of AlexNet and ML-Net beside PyTorch; benchmarks/results/big_networks.json
+# speed and memory as ratios from one run; each writes benchmarks/results/<name>.json:
+#   throughput    (latest.json) training and inference beside Keras and PyTorch
+#   big_networks  AlexNet and ML-Net beside PyTorch
+#   input_speed   (input.json) tf.data beside training, memory over epochs; fails where a claim of it does
+#   step_parts    where the time of a step goes
+#   attribution   (attribution_short.json) all filters over 2,500 pictures: seconds and memory
+#   loso          (loso_short.json) heads of all folds as one program beside one after the other
 bench: .venv-dev/ok
 	$(DEV)/python -m benchmarks.throughput
 	$(DEV)/python -m benchmarks.big_networks
+	$(DEV)/python -m benchmarks.input_speed
+	$(DEV)/python -m benchmarks.step_parts
+	$(DEV)/python -m benchmarks.attribution --images 2500 --out benchmarks/results/attribution_short.json
+	$(DEV)/python -m benchmarks.loso --folds 8 --seeds 2 --clips 56 --out benchmarks/results/loso_short.json
 
 clean:
 	rm -rf .venv .venv-dev build *.egg-info

@@ -138,6 +138,8 @@ def main() -> None:
     """Runs each size by itself and prints, and writes, what it took (benchmarks/results/attribution.json)."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--images", type=int, nargs="*", default=[2500, 10_000])
+    results = Path(__file__).parent / "results" / "attribution.json"
+    parser.add_argument("--out", type=Path, default=results)
     parser.add_argument("--only", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only is not None:
@@ -150,9 +152,8 @@ def main() -> None:
         rows.append(json.loads(said))
         print(rows[-1], flush=True)
     result = {"date": time.strftime("%Y-%m-%d"), "machine": platform.platform(), "filters": 448, "runs": rows}
-    path = Path(__file__).parent / "results" / "attribution.json"
-    path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"in {path}")
+    args.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"in {args.out}")
 
 
 if __name__ == "__main__":

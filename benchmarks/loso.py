@@ -88,6 +88,8 @@ def main() -> None:
         ("repeats", 3),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    results = Path(__file__).parent / "results" / "loso.json"
+    parser.add_argument("--out", type=Path, default=results)
     args = parser.parse_args()
     import jax
 
@@ -96,9 +98,8 @@ def main() -> None:
         "cpus": os.cpu_count(),
         "jax": jax.__version__,
     }
-    out |= vars(args) | compare(args)
-    path = Path(__file__).parent / "results" / "loso.json"
-    path.write_text(json.dumps(out, indent=2) + "\n")
+    out |= {name: value for name, value in vars(args).items() if name != "out"} | compare(args)
+    args.out.write_text(json.dumps(out, indent=2) + "\n")
     print(json.dumps(out, indent=2))
 
 

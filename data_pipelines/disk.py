@@ -1,6 +1,7 @@
-"""Files and folders on disk: what is junk, what is written whole, progress while many are read."""
+"""Files and folders on disk: what is junk, what is written whole, threads that read many, progress."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 JUNK = (".ds_store", "thumbs.db", "desktop.ini", "__macosx")
@@ -24,6 +25,11 @@ def write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, "utf-8")
     os.replace(partial, path)
+
+
+def readers() -> ThreadPoolExecutor:
+    """Threads that read and decode files: two a core, since the disk is waited for, too; eight at most."""
+    return ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2))
 
 
 def progress(items, what: str, total: int):

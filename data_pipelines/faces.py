@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines import BadInput
+from data_pipelines import BadInput, resample
 
 # Between facsynth's framing, whose average face has its eyes 0.315 of the side apart at a height of 0.38, and
 # FER2013's (0.38 and 0.39; median of 327 Training images in which the detector below found both eyes). Brows
@@ -218,20 +218,15 @@ def warp(picture: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     fine = max(1, int(np.ceil(np.hypot(*back[:, 0]) - 1e-6)))  # pixels of the picture per pixel of the crop
     grid = (np.arange(size * fine) + 0.5) / fine - 0.5
     x0, y0 = -back @ np.asarray(matrix, np.float64)[:, 2]
-    x = (back[0, 0] * grid + x0)[None, :] + (back[0, 1] * grid)[:, None]
-    y = (back[1, 0] * grid + y0)[None, :] + (back[1, 1] * grid)[:, None]
+    x, y = back[0, 0] * grid + x0, back[1, 1] * grid + y0
     h, w = picture.shape[:2]
-    x, y = np.clip(x, 0, w - 1), np.clip(y, 0, h - 1)
-    left, top = x.astype(np.intp), y.astype(np.intp)
-    right, low = np.minimum(left + 1, w - 1), np.minimum(top + 1, h - 1)
-    more = (1,) * (picture.ndim - 2)
-    x, y = (x - left).reshape(*x.shape, *more), (y - top).reshape(*y.shape, *more)
-    pixels = picture.astype(np.float64)
-    above, below = pixels[top, left], pixels[low, left]
-    above += x * (pixels[top, right] - above)
-    below += x * (pixels[low, right] - below)
-    above += y * (below - above)
-    mean = above.reshape(size, fine, size, fine, *picture.shape[2:]).mean((1, 3))
+    if back[0, 1] == back[1, 0] == 0:
+        sampled = resample.upright(picture, np.clip(x, 0, w - 1), np.clip(y, 0, h - 1))
+    else:
+        x = x[None, :] + (back[0, 1] * grid)[:, None]
+        y = (back[1, 0] * grid + y0)[None, :] + (back[1, 1] * grid)[:, None]
+        sampled = resample.anyhow(picture, np.clip(x, 0, w - 1), np.clip(y, 0, h - 1))
+    mean = sampled.reshape(size, fine, size, fine, *picture.shape[2:]).mean((1, 3))
     return np.rint(mean).astype(np.uint8)
 
 

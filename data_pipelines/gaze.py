@@ -10,14 +10,13 @@ import dataclasses
 import functools
 import hashlib
 import importlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from data_pipelines import BadInput, filled
+from data_pipelines.disk import readers
 from data_pipelines.letterbox import Box
 
 SETS = ("salicon", "saliency_shapes")
@@ -140,7 +139,7 @@ def batches(part: Gaze, rows: Iterable[Mapping], frame: tuple[int, int] | None) 
         return out if frame is None else out | {"map": np.stack(maps)}
 
     waiting = collections.deque()
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+    with readers() as pool:
         try:
             for batch in rows:
                 waiting.append((batch, [pool.submit(one, row) for row in batch["id"].tolist()]))

@@ -17,6 +17,7 @@ import functools
 import itertools
 import weakref
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from data_pipelines import BadInput
 from data_pipelines.prepared import tensorflow
 from data_pipelines.split import Split
 
-_CHUNK = 512  # steps whose rows are handed to tf.data at a time; 0.5 MB at 256 rows a step
+_CHUNK = 2048  # steps whose rows are handed to tf.data at a time; 2.6 MB at 256 rows a step
 
 
 def steps_per_epoch(n: int, batch_size: int) -> int:
@@ -217,7 +218,8 @@ def _tf_batches(
 ) -> Iterator[dict]:
     """Batches by way of tf.data, a chunk of steps at a time.
 
-    A chunk's rows are computed here, so that no Python runs inside tf.data.
+    A chunk's rows are computed here, so that no Python runs inside tf.data. To begin a chunk takes 0.1 s and
+    more, in which a fast accelerator would wait: a thread begins the next one while this one is read.
     """
     with tf.device("cpu"):
         tensors = {key: tf.convert_to_tensor(array) for key, array in arrays.items()}
@@ -227,11 +229,22 @@ def _tf_batches(
 
     options = tf.data.Options()
     options.deterministic = True
-    while chunk := list(itertools.islice(rows, _CHUNK)):
+
+    def begin():
+        chunk = list(itertools.islice(rows, _CHUNK))
+        if not chunk:
+            return None
         table = {key: np.stack([batch[key] for batch in chunk]) for key in ("id", "mask")}
         dataset = tf.data.Dataset.from_tensor_slices(table).map(whole, num_parallel_calls=2)
-        iterator = dataset.prefetch(prefetch).with_options(options).as_numpy_iterator()
+        return dataset.prefetch(prefetch).with_options(options).as_numpy_iterator()
+
+    iterator = following = None
+    with ThreadPoolExecutor(1) as ahead:
         try:
-            yield from iterator
+            following = ahead.submit(begin)
+            while (iterator := following.result()) is not None:
+                following = ahead.submit(begin)
+                yield from iterator
         finally:
-            del iterator
+            wait([following])
+            del iterator, following

@@ -8,14 +8,13 @@ network is shown later is cut as what it was trained on. All frames of a clip ar
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from data_pipelines import BadInput, faces
-from data_pipelines.disk import junk, progress
+from data_pipelines.disk import junk, progress, readers
 
 CROPS = ("detect", "none")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".pgm", ".ppm", ".webp")
@@ -134,7 +133,7 @@ def look_at_clip(paths: Sequence, crop: str, apex: int = -1) -> Placed:
 
 def look_at_clips(clips: Sequence[tuple[Sequence, int]], crop: str, what: str) -> Iterator[Placed]:
     """`look_at_clip` at every (paths, apex), in parallel threads, with a progress bar; in their order."""
-    with ThreadPoolExecutor(_threads()) as pool:
+    with readers() as pool:
         yield from progress(
             pool.map(lambda clip: look_at_clip(clip[0], crop, clip[1]), clips), what, len(clips)
         )
@@ -167,7 +166,7 @@ def look_at_all(
 
     def chunks():
         known, turned = placed or [None] * len(paths), facing or [""] * len(paths)
-        with ThreadPoolExecutor(_threads()) as pool:
+        with readers() as pool:
             for start in range(0, len(paths), ahead):
                 some = slice(start, start + ahead)
                 yield from pool.map(
@@ -175,10 +174,6 @@ def look_at_all(
                 )
 
     yield from progress(chunks(), what, len(paths))
-
-
-def _threads() -> int:
-    return min(8, (os.cpu_count() or 1) * 2)
 
 
 def below(folder: str | os.PathLike, deep: int | None = None) -> tuple[list[Path], list[Path]]:

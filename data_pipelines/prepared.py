@@ -164,7 +164,7 @@ def fingerprint(module, options: Mapping) -> str:
         whole = Path(reader.__file__)  # a folder's __init__.py, or a single module
         for code in sorted(whole.parent.glob("*.py")) if whole.name == "__init__.py" else [whole]:
             digest.update(code.read_bytes())
-    for code in ("labels.py", "faces.py", "pictures.py", "disk.py"):
+    for code in ("labels.py", "faces.py", "resample.py", "pictures.py", "disk.py"):
         digest.update((Path(__file__).parent / code).read_bytes())
     if options.get("dir"):
         if hasattr(module, "files"):

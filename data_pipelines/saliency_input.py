@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from data_pipelines import BadInput, saliency_maps
+from data_pipelines.disk import readers
 from data_pipelines.split import Parts, Split
 
 MODES = ("none", "product", "blend", "channel")
@@ -145,20 +146,20 @@ def _read(split: Split, folder: Path) -> np.ndarray:
     """
     from PIL import Image
 
-    n, h, w, _ = split.image.shape
+    _, h, w, _ = split.image.shape
     if not (folder / "maps.json").is_file():
         raise BadInput(
             f"data.saliency.maps: {folder} holds no maps.json; write the maps with ferjax saliency --config "
             f"CONFIG --out {folder}"
         )
-    out = np.empty((n, h, w), np.uint8)
-    for i, name in enumerate(split.id.tolist()):
+
+    def read(name: str) -> np.ndarray:
         path = folder / f"{name}.png"
         try:
             with Image.open(io.BytesIO(path.read_bytes())) as file:
                 grey = file.convert("L")
                 same = grey.size == (w, h)
-                out[i] = np.asarray(grey if same else grey.resize((w, h), Image.Resampling.BILINEAR))
+                return np.asarray(grey if same else grey.resize((w, h), Image.Resampling.BILINEAR))
         except FileNotFoundError:
             raise BadInput(
                 f"{path}: no map of this picture ({split.name}); run the ferjax saliency command again, "
@@ -166,6 +167,11 @@ def _read(split: Split, folder: Path) -> np.ndarray:
             ) from None
         except (OSError, ValueError, SyntaxError) as error:
             raise BadInput(f"{path}: not a readable map ({error}); delete it and write it again") from None
+
+    out = np.empty(split.image.shape[:3], np.uint8)
+    with readers() as pool:
+        for i, found in enumerate(pool.map(read, split.id.tolist())):
+            out[i] = found
     return out
 
 

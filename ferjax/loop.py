@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines import BadInput
+from ferjax import profile
 from ferjax.parallel import InFlight
 
 STEPS_PER_CALL = 32  # of an accelerator; one call costs the host about as much as one small step the device
@@ -36,10 +37,14 @@ class Loop:
       resident: arrays on the devices that the step reads.
       progress: {"best", "best_step", "wait"}, saved with each checkpoint.
       steps_per_call: steps that one call does; more than 1 needs batches of row numbers.
+      profiled: steps to trace, 0 for none.
+      input_waits: what to do where input holds the devices up, in words.
     """
 
     steps_per_call = 1
     select_every = 1
+    profiled = 0
+    input_waits = ""
 
     def batches(self, done: int) -> Iterator[dict]:
         """This process's share of the batches from step `done` on."""
@@ -63,8 +68,13 @@ class Loop:
         self.signals.defer()
         if self.enough():
             return state, done, 0
-        with contextlib.closing(self.batches(done)) as batches:
-            for steps, batch in self._calls(batches, done):
+        with contextlib.ExitStack() as stack:
+            batches = stack.enter_context(contextlib.closing(self.batches(done)))
+            calls = self._calls(log.timed(batches, queue, self.input_waits), done)
+            if self.profiled and self.devices.main:
+                traced = profile.traced(calls, queue, self.workdir, self.profiled, done, self.steps, log.say)
+                calls = stack.enter_context(contextlib.closing(traced))
+            for steps, batch in calls:
                 state, sums = self.step(state, batch, self.resident)
                 finished, step = queue.push(steps, sums), steps[-1]
                 due = self._due(step)

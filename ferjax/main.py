@@ -103,6 +103,15 @@ def _parser() -> argparse.ArgumentParser:
         "--coordinator", help="several processes: host:port of process 0, or auto (SLURM, TPU pods)"
     )
     train.add_argument("--processes", type=int, help="with --coordinator host:port: how many; 1")
+    train.add_argument(
+        "--profile",
+        type=int,
+        nargs="?",
+        const=5,
+        default=0,
+        metavar="STEPS",
+        help="trace so many steps (5) for TensorBoard or Perfetto, into WORKDIR/profile",
+    )
     train.add_argument("--process", type=int, help="with --coordinator host:port: which one this is; 0")
 
     test = verb(
@@ -233,6 +242,8 @@ def _train(args, overrides) -> int:
     from ferjax import config
 
     where = _several(args)
+    if args.profile < 0:
+        raise BadInput(f"--profile is {args.profile}; give the number of steps to trace")
     loaded = config.load(args.config, overrides)
     if where:
         from ferjax import processes
@@ -253,7 +264,7 @@ def _train(args, overrides) -> int:
                 f"--coordinator {args.coordinator}: cannot join the other processes ({lines[0]}); check the "
                 "address, and that all of them run"
             ) from e
-    return train.train(loaded, args.workdir)
+    return train.train(loaded, args.workdir, args.profile)
 
 
 def _several(args) -> tuple[str, int, int] | None:

@@ -196,6 +196,14 @@ class InFlight:
         """Waits for everything queued."""
         return [self._pop() for _ in range(len(self.queue))]
 
+    def idle(self) -> bool:
+        """Whether all that was queued is done, so that the devices wait for the next step."""
+        return not self.queue or all(a.is_ready() for a in jax.tree.leaves(self.queue[-1][1]))
+
+    def wait(self) -> None:
+        """Waits for everything queued, and leaves it there."""
+        jax.block_until_ready([sums for _, sums in self.queue])
+
     def _pop(self):
         step, sums = self.queue.popleft()
         return step, jax.tree.map(np.asarray, jax.block_until_ready(sums))

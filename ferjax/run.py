@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -16,7 +17,9 @@ from data_pipelines import BadInput, arrays
 from ferjax import compiled, files, results
 from ferjax import config as config_lib
 from ferjax.board import Board
+from ferjax.parallel import InFlight
 
+WAITS = 0.1  # of the time waited for input, from which on the progress line says so
 SAME_SIGNAL = 1.0  # seconds within which a second signal is the first one, told twice
 
 
@@ -154,6 +157,7 @@ class Log:
     def __init__(self, workdir: pathlib.Path, done: int, steps: int, steps_per_epoch: int, main: bool = True):
         self.workdir, self.steps, self.steps_per_epoch, self.main = workdir, steps, steps_per_epoch, main
         self.done, self.mark, self.clock = done, done, None
+        self.waited, self.mend = 0.0, ""
 
     def __enter__(self):  # noqa: D105
         if not self.main:
@@ -182,17 +186,39 @@ class Log:
         if self.main:
             tqdm.write(text, file=sys.stderr)
 
+    def timed(self, batches: Iterator, queue: InFlight, mend: str = "") -> Iterator:
+        """The batches; notes how long each kept the devices waiting, for the next line of progress.
+
+        A wait counts where nothing was left in the queue when the batch came; while the devices still work
+        on earlier steps it costs nothing.
+
+        Args:
+          batches: yields the loop's batches.
+          queue: the loop's steps in flight.
+          mend: what to do about it, in words.
+        """
+        self.mend = mend
+        while True:
+            begin = time.monotonic()
+            batch = next(batches, None)
+            if queue.idle():
+                self.waited += time.monotonic() - begin
+            if batch is None:
+                return
+            yield batch
+
     def step(self, step: int, loss: float, every: int, batch_size: int) -> None:
-        """Moves the bar; every so many steps says how fast it goes and when it ends."""
+        """Moves the bar; every so many steps says how fast it goes, when it ends, what input costs."""
         if not self.main:
             return
         self.bar.update(step - self.bar.n)
         now = time.monotonic()
         if self.clock is None:  # the first step compiles
-            self.mark, self.clock = step, now
+            self.mark, self.clock, self.waited = step, now, 0.0
         elif step - self.mark >= every:
-            self._speed(step, loss, (step - self.mark) / (now - self.clock), batch_size)
-            self.mark, self.clock = step, now
+            seconds = now - self.clock
+            self._speed(step, loss, (step - self.mark) / seconds, batch_size, min(1.0, self.waited / seconds))
+            self.mark, self.clock, self.waited = step, now, 0.0
 
     def metrics(self, line: dict) -> None:
         """One line of metrics.jsonl, its TensorBoard scalars, and a line to read."""
@@ -208,16 +234,20 @@ class Log:
             self._append("timing.jsonl", {"step": line["step"], "epoch": line["epoch"], **times})
         self.clock = None if line["split"] == "select" else self.clock
 
-    def _speed(self, step: int, loss: float, rate: float, batch_size: int) -> None:
+    def _speed(self, step: int, loss: float, rate: float, batch_size: int, waited: float) -> None:
         left = (self.steps - step) / rate
         images = rate * batch_size
         eta = f"{int(left // 3600)}:{int(left // 60 % 60):02d}:{int(left % 60):02d}"
         line = {"step": step, "images_per_s": round(images, 1), "time": round(time.time(), 1)}
-        self._append("timing.jsonl", line)
-        self.board.write({"speed/images_per_s": images}, step)
-        self.bar.set_postfix_str(f"loss {loss:.3f}, {images:.0f} images/s, {eta} left")
+        self._append("timing.jsonl", line | {"input_wait": round(waited, 3)})
+        self.board.write({"speed/images_per_s": images, "speed/input_wait": waited}, step)
+        said = [f"loss {loss:.3f}", f"{images:.0f} images/s", f"{eta} left"]
+        if waited > WAITS:
+            share = f"input {100 * waited:.0f} % of the time"
+            said.append(f"{share}: {self.mend}" if self.mend else share)
+        self.bar.set_postfix_str(", ".join(said))
         if self.plain:
-            self.say(f"step {step}/{self.steps}  loss {loss:.3f}  {images:.0f} images/s  {eta} left")
+            self.say("  ".join([f"step {step}/{self.steps}", *said]))
 
     def _append(self, name: str, line: dict) -> None:
         self.files[name].write(json.dumps(line).encode() + b"\n")

@@ -22,6 +22,7 @@ from ferjax.parallel import AXIS, Devices, is_main
 
 Array = jax.Array
 MICROBATCH = 64  # on CPU, see `microbatch`
+INPUT_WAITS = "set input.placement=device, or raise input.prefetch"
 
 
 @flax.struct.dataclass
@@ -155,12 +156,13 @@ def _added_up(of: Callable, batch: dict, micro: Callable[[int], int]):
     return jax.lax.scan(then, zero, parts)[0]
 
 
-def train(config: ConfigDict, workdir: str) -> int:
+def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:
     """Trains, or goes on where an interrupted run stopped.
 
     Args:
       config: checked, see `config.load`.
       workdir: the run's folder; made if absent. One that holds checkpoints is resumed.
+      profiled: steps to trace, see `profile`; 0: none.
     Returns:
       exit status: 0 done, 128 + signal number where a signal stopped it (saved and resumable).
     Raises:
@@ -172,13 +174,15 @@ def train(config: ConfigDict, workdir: str) -> int:
     with alone, run.Signals() as signals:
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
-        return _Loop(config, workdir, parts, devices, signals).go()
+        return _Loop(config, workdir, parts, devices, signals, profiled).go()
 
 
 class _Loop(Loop):
-    def __init__(self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals):
+    def __init__(
+        self, config, workdir: pathlib.Path, parts: arrays.Parts, devices: Devices, signals, profiled=0
+    ):
         self.config, self.workdir, self.parts = config, workdir, parts
-        self.devices, self.signals = devices, signals
+        self.devices, self.signals, self.profiled = devices, signals, profiled
         run.same_or_refuse(workdir, config, parts)
         self.task = tasks.of(config, parts.train)
         for split in (parts.train, parts.select):
@@ -189,6 +193,7 @@ class _Loop(Loop):
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), self.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
         self.on_device = config.input.placement == "device"
+        self.input_waits = "" if self.on_device else INPUT_WAITS
         if self.on_device:
             self.steps_per_call = steps_per_call(config.parallel.steps_per_call, jax.default_backend())
         self.model = models.build(config.model, len(self.task.names))

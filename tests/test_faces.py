@@ -13,7 +13,7 @@ import pytest
 from drawn_face import drawn
 from PIL import Image
 
-from data_pipelines import BadInput, faces
+from data_pipelines import BadInput, faces, resample
 
 SIZE = 48
 LEFT = np.array([SIZE / 2 - 0.5 - faces.EYE_DISTANCE * SIZE / 2, faces.EYE_HEIGHT * SIZE - 0.5])
@@ -144,6 +144,26 @@ def test_enlarging_is_bilinear():
     ).astype(int)
     assert np.abs(faces.warp(picture, matrix, 96) - reference).max() <= 1
     np.testing.assert_array_equal(faces.warp(picture[:60, :60], np.eye(2, 3), 60), picture[:60, :60])
+
+
+@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 3), (1, 1), (2, 3)])
+def test_both_ways_to_sample_are_the_bilinear_sum_to_the_bit(shape):
+    rng = np.random.default_rng(2)
+    picture = rng.integers(0, 256, shape, np.uint8)[::-1]
+    h, w = shape[:2]
+    x, y = rng.uniform(0, w - 1, 25), np.sort(rng.uniform(0, h - 1, 20))[::-1]
+    x[:2], y[:2] = (0, w - 1), (h - 1, 0)
+    p = picture.astype(float).reshape(h, w, -1)
+    for i, v in enumerate(y):
+        for j, u in enumerate(x):
+            left, top = int(u), int(v)
+            right, low = min(left + 1, w - 1), min(top + 1, h - 1)
+            above = p[top, left] + (u - left) * (p[top, right] - p[top, left])
+            below = p[low, left] + (u - left) * (p[low, right] - p[low, left])
+            wanted = above + (v - top) * (below - above)
+            np.testing.assert_array_equal(resample.upright(picture, x, y)[i, j].ravel(), wanted)
+            got = resample.anyhow(picture, x[None, j : j + 1], y[i : i + 1, None])
+            np.testing.assert_array_equal(got.ravel(), wanted)
 
 
 def test_the_border_goes_on():

@@ -1,6 +1,7 @@
 import functools
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -120,6 +121,25 @@ def test_resumes_and_crosses_chunks(monkeypatch):
     with input.host_batches(made(), 8, 5, first_step=7, last_step=11) as batches:
         for a, b in zip(batches, whole[7:], strict=True):
             equal(a, b)
+
+
+def test_the_next_chunk_begins_while_this_one_is_read(monkeypatch):
+    monkeypatch.setattr(input, "_CHUNK", 3)
+    asked = []
+
+    def rows():
+        for step, batch in enumerate(input.row_batches(23, 8, 5, last_step=7)):
+            asked.append(step)
+            yield batch
+
+    batches = input._tf_batches(input.tensorflow(), input.resident(made()), rows(), 1)
+    next(batches)
+    for _ in range(500):
+        if len(asked) == 6:
+            break
+        time.sleep(0.01)
+    assert asked == [0, 1, 2, 3, 4, 5]  # not the third chunk's
+    assert len(list(batches)) == 6
 
 
 def test_goes_on_forever_until_closed():

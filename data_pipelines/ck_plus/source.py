@@ -10,9 +10,7 @@ Where a sequence has no landmarks the detector looks at one frame, and its trans
 some hundredths of the eyes' distance, differs from frame to frame and would look like movement.
 """
 
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +18,7 @@ import numpy as np
 
 from data_pipelines import BadInput, faces, labels
 from data_pipelines.ck_plus import layout, tables
-from data_pipelines.disk import progress
+from data_pipelines.disk import progress, readers
 
 CLASSES = labels.EMOTIONS
 PREFIX = "ckplus-"  # of a subject's name, so that it is no other set's
@@ -62,7 +60,7 @@ def read(options: Mapping) -> dict[str, np.ndarray]:
     size = options["image_size"]
     rows = choose(layout.scan(options["dir"]), options)
     image = np.empty((len(rows), size, size, 1), np.uint8)
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+    with readers() as pool:
         missing = {row.sequence.name: row.sequence for row in rows if not row.sequence.landmarks}
         found = pool.map(lambda sequence: guess(sequence, size), missing.values())
         guessed = dict(zip(missing, progress(found, "ck_plus's faces", len(missing)), strict=True))

@@ -10,15 +10,13 @@ Forms, looked for in the folder itself and up to three folders below (unzipping 
 """
 
 import logging
-import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from data_pipelines import BadInput, faces, labels, no_folder
-from data_pipelines.disk import folders, junk, progress
+from data_pipelines.disk import folders, junk, progress, readers
 from data_pipelines.fer2013.tables import SIDE, USAGES, VOTES_NAME, read_csv, read_votes
 
 log = logging.getLogger(__name__)
@@ -225,7 +223,7 @@ def _read_folders(top: Path, place: Path) -> tuple[np.ndarray, ...]:
         _check_numbering(place, label, part)
     ids = np.array([path.relative_to(top).as_posix() for path in files])
     image = np.empty((len(files), SIDE, SIDE, 1), np.uint8)
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+    with readers() as pool:
         for row, pixels in enumerate(progress(pool.map(read_image, files), place.name, len(files))):
             image[row, :, :, 0] = pixels
     return image, label, part, ids

@@ -7,16 +7,15 @@ where it was stopped.
 
 import collections
 import io
-import os
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from data_pipelines import BadInput, arrays, faces, letterbox, pictures, saliency_maps
+from data_pipelines.disk import readers
 from ferjax import config as config_lib
 from ferjax import files
 
@@ -140,7 +139,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 def _decoded(sources: Sequence[Source], bad: dict) -> Iterator[tuple[Source, np.ndarray]]:
     """(source, picture), read in threads, some ahead; those that cannot be read go to `bad`."""
     waiting = collections.deque()
-    with ThreadPoolExecutor(min(8, (os.cpu_count() or 1) * 2)) as pool:
+    with readers() as pool:
         try:
             for source in [*sources, *[None] * (AHEAD * BATCH)]:
                 waiting.append((source, source and pool.submit(source.read)))

@@ -1,0 +1,33 @@
+"""What benchmarks make of their measurements, by hand."""
+
+import json
+
+from benchmarks import input_speed, step_parts
+
+
+def _round(host, train, memory=None):
+    found = {(way,): {"images_per_s": v} for way, v in (("host", host), ("train", train), ("rows", 1e6))}
+    return found | ({("memory",): {"resident_mb": memory}} if memory else {})
+
+
+def test_claims_of_the_input():
+    held = [_round(40_000, 1000, [500, 600, 600, 605, 610, 611]), _round(20_000, 8000), _round(36_000, 6000)]
+    told = input_speed.summarise(held)
+    assert told["images_per_s"]["host"] == {"median": 36_000, "low": 20_000, "high": 40_000}
+    assert told["over_training"] == 6  # 40, 2.5, 6
+    assert told["memory_mb"] == {"epochs": 6, "first": 500, "warm": 600, "last": 611}
+    assert list(told["claims"].values()) == [True, True, True]
+    json.dumps(told)
+    held[0]["memory",]["resident_mb"][-1] = 613
+    held[2]["host",]["images_per_s"] = 29_999
+    told = input_speed.summarise(held)
+    assert list(told["claims"].values()) == [False, False, False]  # 29,999; 4.99983 times; 2.2 % more
+    assert "30,000 images/s: NO" in input_speed.table(told)
+
+
+def test_parts_of_a_step_are_compared_within_rounds(tmp_path):
+    taken = {("step", "whole"): [1.0, 2.0, 4.0], ("block1/conv", "xla"): [0.5, 0.2, 1.0]}
+    rows = step_parts.summarise(taken)
+    assert [row["of_step"] for row in rows] == [1, 0.25]
+    assert rows[1]["ms"] == {"median": 500, "low": 200, "high": 1000}
+    assert "500.0 (200.0-1000.0)  25 %" in step_parts.table(rows)

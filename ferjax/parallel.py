@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from data_pipelines import BadInput
+from ferjax.ops.memory import give_back_memory
 
 AXIS = "data"
 HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
@@ -114,6 +115,8 @@ class Devices:
             )
             run = jax.jit(body, donate_argnums=donated)
             place = self._shard
+        if jax.default_backend() == "cpu":
+            run = _lean(run)
         scalar = self.put(np.float32(0))
 
         def call(state, batch, resident):
@@ -207,6 +210,23 @@ class InFlight:
     def _pop(self):
         step, sums = self.queue.popleft()
         return step, jax.tree.map(np.asarray, jax.block_until_ready(sums))
+
+
+def _lean(run: Callable) -> Callable:
+    """As `run`, compiled before its first step, so that what compiling leaves behind is not held beside it.
+
+    On CPU the compiler's memory is the program's; after compiling the paper's network it is 150 to 200 MB.
+    """
+    compiled = {}
+
+    def call(*args):
+        kinds = tuple((np.shape(a), getattr(a, "dtype", type(a))) for a in jax.tree.leaves(args))
+        if kinds not in compiled:
+            compiled[kinds] = run.lower(*args).compile()
+            give_back_memory()
+        return compiled[kinds](*args)
+
+    return call
 
 
 def _several(step: Callable, state, batch, resident, n):

@@ -75,3 +75,13 @@ def test_several_steps_in_one_call_are_the_steps_one_by_one(mode, per_host):
     assert float(state) == wanted and np.asarray(sums["loss"][0]).tolist() == [*told, 0.0]
     state, sums = run(state, batches[:1], devices.put({"w": weights}))  # the same program
     assert float(state) == 2 * wanted + told[0]
+
+
+@pytest.mark.parametrize("mode", ["pmap", "shard_map"])
+def test_a_compiled_step_takes_batches_of_other_sizes(mode):
+    """Programs are kept by the shapes they are for, as jit keeps them."""
+    devices = Devices(mode, 16, 2)
+    double = devices.compile(lambda s, batch, r: s * batch["x"], per_example=True)
+    for n in (4, 8, 4):
+        x = np.arange(n, dtype=np.float32)
+        np.testing.assert_array_equal(double(devices.put(np.float32(2)), {"x": x}, {}), 2 * x)

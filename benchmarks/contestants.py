@@ -19,13 +19,14 @@ def random_images(
     return image, rng.integers(0, classes, batch, dtype=np.int32)
 
 
-def ferjax_training(c, image: np.ndarray, label: np.ndarray, classes: int):
+def ferjax_training(c, image: np.ndarray, label: np.ndarray, classes: int, per_host: int = 1):
     """What `ferjax train` runs: images gathered by row, flipped and normalised in the step, metrics, pmap.
 
     Args:
       c: config; its batch size is that of the images.
       image, label: as of `random_images`.
       classes: how many.
+      per_host: devices of this process, 0 for all; several processes share the batch.
     Returns:
       (one step, inference, version).
     """
@@ -48,14 +49,15 @@ def ferjax_training(c, image: np.ndarray, label: np.ndarray, classes: int):
         classes=tuple(f"class {i}" for i in range(classes)),
         au_names=(),
     )
-    devices = Devices(c.parallel.mode, batch, 1)
+    devices = Devices(c.parallel.mode, batch, per_host)
     model = models.build(c.model, classes)
     state = devices.init(lambda: train.init_state(c, model, image.shape[1:]))
     weights = np.ones(classes, np.float32)
     step = devices.compile(train.make_train_step(c, model, 100, tasks.of(c, split), weights), donate=True)
     forward = evaluate.Predictor(c, model, devices, views=1).forward
     resident = devices.put(input.resident(split))
-    rows = {"id": np.arange(batch, dtype=np.int32), "mask": np.ones(batch, bool)}
+    mine = np.split(np.arange(batch, dtype=np.int32), devices.processes)[devices.process]
+    rows = {"id": mine, "mask": np.ones(len(mine), bool)}
 
     def run():
         nonlocal state

@@ -25,6 +25,11 @@ SAME_SIGNAL = 1.0  # seconds within which a second signal is the first one, told
 
 def open_workdir(path: str) -> pathlib.Path:
     """Makes the folder; BadInput where that cannot be, or where it cannot be written to."""
+    if "://" in str(path):
+        raise BadInput(
+            f"workdir {path} is an object store's, which has no locks and no renames; give a folder that all "
+            "hosts share, or where the bucket is mounted (docs/launch.md)"
+        )
     folder = pathlib.Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

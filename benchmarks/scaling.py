@@ -2,10 +2,10 @@
 
     python -m benchmarks.scaling [--batch 128] [--rounds 3] [--devices 1,2,4,8] [--processes 2,4]
 
-The paper's network, one global batch, on N forced CPU devices of one process, and on N processes of one device
-each. All share the same cores, so more devices cannot be faster: efficiency is the time of the one-device step
-over that of the N-device step, 1 where splitting and summing cost nothing. Rounds are interleaved, ratios taken
-within a round. Writes benchmarks/results/scaling.json.
+The paper's network, one global batch, on N forced CPU devices of one process, and on N processes of one
+device each. All share the same cores, so more devices cannot be faster: efficiency is the time of the
+one-device step over that of the N-device step, 1 where splitting and summing cost nothing. Rounds are
+interleaved, ratios taken within a round. Writes benchmarks/results/scaling.json.
 
 The bytes of a step are arithmetic, not measured: gradients and sums of all parameters in float32, all-reduced
 over a ring, of which a device sends and receives 2 (N - 1) / N times their size.
@@ -75,7 +75,7 @@ def spawn(batch: int, devices: int, processes: int) -> dict:
 
 
 def ring_bytes(size: int, n: int) -> float:
-    """Bytes that each of n devices sends in a step, and as many that it receives: an all-reduce over a ring."""
+    """Bytes that each of n devices sends, and receives, in an all-reduce of so many bytes over a ring."""
     return 2 * (n - 1) / n * size
 
 

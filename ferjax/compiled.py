@@ -1,6 +1,7 @@
 """Compiled programs, kept on disk from one command to the next, and how long compiling took."""
 
 import hashlib
+import importlib.util
 import os
 import pathlib
 import platform
@@ -30,7 +31,8 @@ def keep() -> pathlib.Path | None:
         return None
     folder = pathlib.Path(CACHE).expanduser() / _processor()
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", ROOM)
+    if importlib.util.find_spec("filelock"):  # without it jax cannot bound what it keeps
+        jax.config.update("jax_compilation_cache_max_size", ROOM)
     return folder
 
 

@@ -4,9 +4,10 @@ import json
 import time
 
 import numpy as np
+import pytest
 import runs
 
-from data_pipelines import input
+from data_pipelines import BadInput, input
 from ferjax import run, train
 from ferjax.parallel import InFlight
 
@@ -69,3 +70,10 @@ def test_training_says_that_its_input_is_slow(tmp_path, monkeypatch, capsys):
     assert "% of the time: set input.placement=device, or raise input.prefetch" in capsys.readouterr().err
     lines = [json.loads(line) for line in (tmp_path / "w/timing.jsonl").read_text().splitlines()]
     assert np.median([line["input_wait"] for line in lines if "input_wait" in line]) > 0.3
+
+
+def test_an_object_store_is_refused_and_nothing_is_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match="gs://bucket/run is an object store's"):
+        run.open_workdir("gs://bucket/run")
+    assert not list(tmp_path.iterdir())

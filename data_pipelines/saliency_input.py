@@ -7,9 +7,10 @@ A config's `data.saliency` says how. Maps are of the pictures as the network get
     channel   the map as a further channel of the picture
 
 The controls take the maps' numbers and leave their meaning out: `shuffled` gives each picture another
-picture's map of the same part, `inverted` one minus the map; method = centre is a map that knows no picture.
+person's map of the same part, `inverted` one minus the map; method = centre is a map that knows no picture.
 """
 
+import collections
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ MODES = ("none", "product", "blend", "channel")
 METHODS = ("spectral", "centre", "maps")
 CONTROLS = ("none", "shuffled", "inverted")
 KEPT = 24  # splits whose spectral maps are kept, since a study asks for them again and again
+MAP_OF = "picture"  # of a map's PNG: the hash of what it is the map of
 _drawn: dict[str, np.ndarray] = {}
 DEFAULTS = {"mode": "none", "method": "spectral", "control": "none", "maps": "", "share": 0.5, "sigma": 0.25}
 
@@ -58,7 +60,7 @@ def weigh(split: Split, how: Mapping) -> Split:
         )
     maps = maps_of(split, o)
     if o["control"] == "shuffled":
-        maps = maps[others(split.id)]
+        maps = maps[others(split.id, split.subject)]
     elif o["control"] == "inverted":
         maps = 255 - maps
     return split.overlaid(_laid_over(split.image, maps, o["mode"], o["share"]))
@@ -112,21 +114,37 @@ def maps_of(split: Split, how: Mapping) -> np.ndarray:
     return _drawn[split.hash]
 
 
-def others(ids: np.ndarray) -> np.ndarray:
-    """int [n]: for each picture another one, the same on every machine; nobody keeps their own.
+def others(ids: np.ndarray, subject: np.ndarray) -> np.ndarray:
+    """int [n]: for each picture one of another person, the same on every machine; each is taken once.
 
-    A cycle through all pictures in the order of their ids' hashes.
+    The pictures lie in a circle, person beside person, in the order of hashes; each takes the one that lies
+    as many places before it as the person with most pictures has. Where one person has more than half of
+    all, that cannot be, and each takes the one before it in a circle of pictures alone. A picture of an
+    unknown person ("") is a person.
 
     Raises:
       BadInput: a single picture.
     """
     if len(ids) < 2:
         raise BadInput("data.saliency.control=shuffled needs two pictures or more in every part")
-    digest = [hashlib.sha256(b"ferjax shuffled map " + name.encode()).digest() for name in ids.tolist()]
-    order = np.array(sorted(range(len(ids)), key=digest.__getitem__))
+
+    def digest(name):
+        return hashlib.sha256(b"ferjax shuffled map " + name.encode()).digest()
+
+    pictures = [digest(name) for name in ids.tolist()]
+    people = [digest(who) if who else own for who, own in zip(subject.tolist(), pictures, strict=True)]
+    most = max(collections.Counter(people).values())
+    apart = 2 * most <= len(ids)
+    keys = list(zip(people, pictures, strict=True)) if apart else pictures
+    order = np.array(sorted(range(len(ids)), key=keys.__getitem__))
     out = np.empty(len(ids), int)
-    out[order] = np.roll(order, 1)
+    out[order] = np.roll(order, most if apart else 1)
     return out
+
+
+def picture_hash(image: np.ndarray) -> str:
+    """sha256, hex, of a picture [h, w, c] as a network gets it, which its map is of."""
+    return hashlib.sha256(str(image.shape).encode() + np.ascontiguousarray(image).tobytes()).hexdigest()
 
 
 def _laid_over(image: np.ndarray, maps: np.ndarray, mode: str, share: float) -> np.ndarray:
@@ -153,10 +171,17 @@ def _read(split: Split, folder: Path) -> np.ndarray:
             f"CONFIG --out {folder}"
         )
 
-    def read(name: str) -> np.ndarray:
+    def read(name: str, image: np.ndarray) -> np.ndarray:
         path = folder / f"{name}.png"
         try:
             with Image.open(io.BytesIO(path.read_bytes())) as file:
+                of = file.info.get(MAP_OF, "")
+                if of and of != picture_hash(image):
+                    raise BadInput(
+                        f"{path}: the map of another picture than {split.name} has by that name (cut "
+                        "otherwise, of another size or colour); run ferjax saliency --config with this "
+                        "config's data"
+                    )
                 grey = file.convert("L")
                 same = grey.size == (w, h)
                 return np.asarray(grey if same else grey.resize((w, h), Image.Resampling.BILINEAR))
@@ -165,12 +190,14 @@ def _read(split: Split, folder: Path) -> np.ndarray:
                 f"{path}: no map of this picture ({split.name}); run the ferjax saliency command again, "
                 "which adds what is missing"
             ) from None
+        except BadInput:
+            raise
         except (OSError, ValueError, SyntaxError) as error:
             raise BadInput(f"{path}: not a readable map ({error}); delete it and write it again") from None
 
     out = np.empty(split.image.shape[:3], np.uint8)
     with readers() as pool:
-        for i, found in enumerate(pool.map(read, split.id.tolist())):
+        for i, found in enumerate(pool.map(read, split.id.tolist(), split.image)):
             out[i] = found
     return out
 

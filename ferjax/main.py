@@ -381,6 +381,8 @@ def _saliency(args, overrides) -> int:
     sources = maps.below(args.images, args.out) if args.images else maps.of_experiment(args.config, overrides)
     told = maps.write(args.out, args.method, sources, args.weights, args.workdir)
     print(maps.words(told, args.out), file=sys.stderr)
+    if not told["made"] + told["kept"]:
+        raise BadInput(f"no map was written to {args.out}: none of the pictures can be read")
     print(f"maps: {args.out}")
     return 0
 

@@ -131,6 +131,21 @@ def test_maps_of_all_images_of_an_experiment(tmp_path, capsys):
     assert len(list(out.glob("*.png"))) == len(ids) + 1
     assert json.loads((out / "maps.json").read_text())["sizes"] == {"16x16": len(ids)}
     refused(capsys, [*given, "--config.data.nam=npz"], "data.nam")
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    assert main(given) == 0  # the same pictures: kept
+    assert {n: (out / n).stat().st_mtime_ns for n in before if n != "look.png"} == {
+        n: t for n, t in before.items() if n != "look.png"
+    }
+    assert main([*given, "--config.data.image_size=12"]) == 0  # others by the same names: made anew
+    assert all(read(out / f"{name}.png").shape == (12, 12) for name in ids)
+
+
+def test_a_folder_without_a_readable_picture_is_no_success(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.png").write_bytes(b"\x89PNG\r\n")
+    out = tmp_path / "maps"
+    given = ["saliency", "--images", str(tmp_path / "in"), "--method", "centre", "--out", str(out)]
+    refused(capsys, given, "no map was written", before=["0 maps written"])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Maps laid over pictures: the products by hand, the controls, and leaks found in spite of them."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from data_pipelines import BadInput, arrays, leaks, saliency_input, saliency_maps
 from data_pipelines.split import Split, join
@@ -74,16 +75,48 @@ def test_controls(maps):
 
 def test_others_is_a_cycle_that_does_not_depend_on_the_order():
     ids = np.array([f"x{i}" for i in range(50)])
-    whose = dict(zip(ids, ids[saliency_input.others(ids)], strict=True))
+    nobody = np.full(50, "")
+    whose = dict(zip(ids, ids[saliency_input.others(ids, nobody)], strict=True))
     back = ids[::-1]
-    assert whose == dict(zip(back, back[saliency_input.others(back)], strict=True))
+    assert whose == dict(zip(back, back[saliency_input.others(back, nobody)], strict=True))
     at, seen = ids[0], set()
     while at not in seen:
         seen.add(at)
         at = whose[at]
     assert len(seen) == 50
     with pytest.raises(BadInput, match="two pictures"):
-        saliency_input.others(ids[:1])
+        saliency_input.others(ids[:1], nobody[:1])
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (5, 1, 4), (2, 2, 2, 1), (7, 8, 6)])
+def test_the_other_picture_is_another_persons(counts):
+    subject = np.repeat([f"s{i}" for i in range(len(counts))], counts)
+    ids = np.array([f"x{i}" for i in range(len(subject))])
+    other = saliency_input.others(ids, subject)
+    assert sorted(other) == list(range(len(ids))) and (subject[other] != subject).all()
+
+
+def test_where_one_person_has_most_pictures_it_is_another_picture():
+    other = saliency_input.others(np.array(list("abcde")), np.array(["s"] * 4 + ["t"]))
+    assert sorted(other) == [0, 1, 2, 3, 4] and (other != np.arange(5)).all()
+
+
+def test_a_map_of_another_picture_is_refused(tmp_path):
+    """A set that was cut otherwise has the same ids and other pictures."""
+    plain = split(size=16)
+    (tmp_path / "made").mkdir()
+    (tmp_path / "maps.json").write_text("{}")
+    how = {"mode": "channel", "method": "maps", "maps": str(tmp_path)}
+    for name, image in zip(plain.id.tolist(), plain.image, strict=True):
+        said = PngImagePlugin.PngInfo()
+        said.add_text(saliency_input.MAP_OF, saliency_input.picture_hash(image))
+        Image.fromarray(np.full((16, 16), 7, np.uint8)).save(tmp_path / f"{name}.png", pnginfo=said)
+    assert (saliency_input.weigh(plain, how).image[..., 1] == 7).all()
+    image = plain.image.copy()
+    image[2, 0, 0] ^= 1
+    changed = dataclasses.replace(plain, image=image)
+    with pytest.raises(BadInput, match=f"{plain.id[2]}.png: the map of another picture"):
+        saliency_input.weigh(changed, how)
 
 
 def test_the_spectral_residual_is_of_each_picture_itself():

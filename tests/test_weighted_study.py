@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data_pipelines import BadInput, arrays
-from ferjax import config, protocols, reproduce, train
+from ferjax import config, protocols, reproduce, train, transfer
 from ferjax.report import write_report
 from ferjax.weighted import study as weighted
 from ferjax.weighted import tables
@@ -101,8 +101,11 @@ def test_the_table_is_of_the_predictions(finished):
 
 
 def test_confusions_stand_beside_peoples(finished):
-    _, folder, _ = finished
+    workdir, folder, _ = finished
     said = (folder / "table.md").read_text()
+    result = json.loads((workdir / "results/a_on_a_product.json").read_text())
+    assert result["human"]["file"] == "human_muros2021.csv"  # the page shows both matrices of it
+    assert "All pictures are grey." in said
     assert said.count("beside people (human_muros2021.csv): ") == 4
     assert "Spearman" in said
 
@@ -162,7 +165,9 @@ def test_pretraining_is_a_cell_that_the_others_begin_from(tmp_path):
     assert f"({images:,} training images)" in tables._begun(s, found)[0]
     # the same training, as a workdir given
     given = study(inputs="none", across=False, pretrained=str(tmp_path / "cells/pretrain/run"))
-    assert weighted.Study(given, tmp_path / "other").config("a", "none", 0, 0).transfer.workdir
+    other = weighted.Study(given, tmp_path / "other")
+    assert other.config("a", "none", 0, 0).transfer.workdir
+    assert other.begin["of"] == transfer.weights_hash(transfer.source_weights(given.pretrained, "best")[0])
     other = weighted.Study(study(inputs="none", across=False), tmp_path / "third")
     keys = {weighted.Study(x, tmp_path / "w").cells()[-1].key for x in (given, other.c, c)}
     assert len(keys) == 3  # begun elsewhere: other cells

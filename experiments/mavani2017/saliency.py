@@ -25,6 +25,6 @@ def get_config():
     """The study."""
     c = recipe.across_sets(epochs=12)
     c.name = "Mavani et al. 2017: faces weighted by saliency"
-    c.paper_says = recipe.PAPER
-    c.paper["product/rafd/cfee"] = 65.39  # "the most generalised experiment": which sets is not said there
+    c.paper_says = f"{recipe.PAPER}; 65.39 is of 'the most generalised experiment', of which sets is not said"
+    c.paper["product/rafd/cfee"] = 65.39
     return c

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines import BadInput, arrays, faces, letterbox, pictures, saliency_maps
+from data_pipelines import BadInput, arrays, faces, letterbox, pictures, saliency_input, saliency_maps
 from data_pipelines.disk import readers
 from ferjax import config as config_lib
 from ferjax import files
@@ -34,11 +34,13 @@ class Source(NamedTuple):
       id: its map is O/<id>.png.
       read: gives uint8 [h, w, 3]; raises BadInput.
       changed: when its file was, seconds; 0 where it has none.
+      hash: of the picture as a network gets it, kept in the map; "" where it is a file of its own.
     """
 
     id: str
     read: Callable[[], np.ndarray]
     changed: float = 0.0
+    hash: str = ""
 
 
 def write(out: str, method: str, sources: Sequence[Source], weights: str = "", workdir: str = "") -> dict:
@@ -66,7 +68,7 @@ def write(out: str, method: str, sources: Sequence[Source], weights: str = "", w
     bar = tqdm(total=len(sources), initial=len(sources) - len(left), unit="maps", disable=None)
     with bar:
         for source, found in map_all(_decoded(left, bad)):
-            files.write(folder / f"{source.id}.png", _png(found))
+            files.write(folder / f"{source.id}.png", _png(found, source.hash))
             bar.update()
     _look(folder, [s for s in shown if s.id not in bad])
     files.write(folder / "maps.json", files.json_bytes({**settings, "sizes": _sizes(folder, sources, bad)}))
@@ -128,7 +130,10 @@ def of_experiment(path: str, overrides: Sequence[str] = ()) -> list[Source]:
                     f"{split.name}: two different images are called {name!r}; maps need one of a name"
                 )
             held[name] = image
-    return [Source(name, lambda image=image: _rgb(image)) for name, image in held.items()]
+    return [
+        Source(name, lambda image=image: _rgb(image), hash=saliency_input.picture_hash(image))
+        for name, image in held.items()
+    ]
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
@@ -248,9 +253,22 @@ def _sizes(folder: pathlib.Path, sources: Sequence[Source], bad: Mapping) -> dic
 
 
 def _there(folder: pathlib.Path, source: Source) -> bool:
-    """Whether a map is there, and no older than its picture."""
+    """Whether a map is there, of this very picture, or no older than its file."""
     path = folder / f"{source.id}.png"
-    return path.is_file() and path.stat().st_mtime >= source.changed
+    if not path.is_file():
+        return False
+    return _of(path) == source.hash if source.hash else path.stat().st_mtime >= source.changed
+
+
+def _of(path: pathlib.Path) -> str:
+    """The hash of what a map is of; "" where it does not say."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            return file.info.get(saliency_input.MAP_OF, "")
+    except (OSError, SyntaxError):
+        return ""
 
 
 def _inside(name: str) -> bool:
@@ -258,11 +276,13 @@ def _inside(name: str) -> bool:
     return bool(name) and not path.is_absolute() and ".." not in path.parts
 
 
-def _png(found: np.ndarray) -> bytes:
-    from PIL import Image
+def _png(found: np.ndarray, of: str) -> bytes:
+    from PIL import Image, PngImagePlugin
 
-    data = io.BytesIO()
-    Image.fromarray(np.round(255 * found).astype(np.uint8)).save(data, "PNG")
+    data, said = io.BytesIO(), PngImagePlugin.PngInfo()
+    if of:
+        said.add_text(saliency_input.MAP_OF, of)
+    Image.fromarray(np.round(255 * found).astype(np.uint8)).save(data, "PNG", pnginfo=said)
     return data.getvalue()
 
 

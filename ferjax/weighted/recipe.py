@@ -10,7 +10,9 @@ PAPER = "Mavani, Raman & Miyapuram 2017, abstract"
 
 
 def alexnet(epochs: int, batch_size: int = 32) -> ConfigDict:
-    """Fine-tuning as Caffe does it: SGD with momentum, the last layer new and ten times as fast, steps down.
+    """Fine-tuning after Caffe's fashion: SGD with momentum, a new last layer ten times as fast, steps down.
+
+    Two things are not Caffe's: the momentum is Nesterov's, and gradients are clipped.
 
     The rates are those for pretrained weights (`transfer.take` names all layers but the last); faces are cut
     out a little larger than the network's input, and a square of that is cut at random, mirrored half of
@@ -66,7 +68,7 @@ def one_set(name: str, title: str, paper: float, human: str, epochs: int = 20) -
     c.map = "contempt="  # seven classes
     c.pretrain.source = drawn_faces(people=300, pictures=40, epochs=12)
     source = alexnet(epochs)
-    source.data.name = name
+    source.data.name, source.data.options.colour = name, True  # as ImageNet's pictures, and the paper's
     study.add_set(c, name, source, title)
     c.human, c.paper_says = human, PAPER
     c.paper[f"none/{name}/{name}"] = paper

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from ml_collections import ConfigDict
 
 from data_pipelines import BadInput, arrays, labels, leaks, saliency_input
-from ferjax import across, budget, evaluate, human_table, protocols, train, weights
+from ferjax import across, budget, evaluate, human_table, protocols, train, transfer, weights
 from ferjax import config as config_lib
 from ferjax.protocols import Cell
 from ferjax.studies import check, check_map, check_training, facts, gaps, hashes, kept, need, remarks
@@ -140,10 +140,8 @@ class Study:
         if path.is_dir():
             if not (path / "checkpoints").is_dir():
                 raise BadInput(f"config key pretrained is {c.pretrained!r}, which holds no training")
-            return {
-                "pretrained": evaluate.checkpoint_step(path, "best"),
-                "of": files_hash(path / "learned.npz"),
-            }
+            taken, step = transfer.source_weights(str(path), "best")
+            return {"pretrained": step, "of": transfer.weights_hash(taken)}
         return {"pretrained": weights.sha256(path)[1]}
 
     def data(self, name: str, kind: str, fold: int) -> ConfigDict:

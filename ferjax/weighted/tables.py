@@ -41,9 +41,10 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
             if a != b and not study.c.across:
                 continue
             of = {kind: _answers(study, done, a, b, kind) for kind in study.inputs}
+            people = _beside_people(study, of) if study.human and a == b else {}
             dots = []
             for kind in study.inputs:
-                row, scores, change = _row(study, a, b, kind, of)
+                row, scores, change = _row(study, a, b, kind, of, people.get(kind))
                 rows.append(row)
                 accuracy = scores.metrics["accuracy"]
                 dots.append((INPUTS[kind][1], [(accuracy.value, accuracy.low, accuracy.high)]))
@@ -51,8 +52,18 @@ def write(study: Study, done: Mapping[str, Mapping]) -> pathlib.Path:
                     where = f"trained on {_title(study, a)}, tested on {_title(study, b)}"
                     sentences.append(f"{where}: {differences.sentence(INPUTS[kind][1], change)}.")
             title = f"trained on {_title(study, a)}, tested on {_title(study, b)}"
+            if {"product", "shuffled"} <= of.keys():  # what the map's meaning is worth
+                worth = difference(
+                    of["product"], of["shuffled"], _classes(of["product"]["files"][0]), study.c.bootstrap
+                )
+                said = differences.sentence("a face's own map against another's", worth, "another's")
+                sentences.append(f"{title}: {said}.")
             if study.human and a == b:
-                sentences += _beside_people(study, a, of)
+                sentences += [
+                    f"{_title(study, a)}, {INPUTS[kind][1]}, beside people ({study.human.file}): "
+                    + (human.words(alike) if alike else "too few emotions in common")
+                    for kind, alike in people.items()
+                ]
             charts.append({"title": f"Accuracy, {title}", "series": ["accuracy"], "rows": dots})
     rows += _gaps(study)
     legend = _legend(study)
@@ -88,9 +99,17 @@ def _legend(study: Study) -> str:
         f"{folds}{c.seeds} seed{'s' * (c.seeds > 1)}, predictions pooled; 95 % intervals over subjects, of "
         f"the difference to no map over subjects{' and seeds' * (c.seeds > 1)}, each answer paired with that "
         "of the network without a map of the same fold and seed. "
-        f"Maps: {'spectral residual' if c.method == 'spectral' else 'as given'}."
+        f"Maps: {'spectral residual' if c.method == 'spectral' else 'as given'}. {_colours(study)}"
         f"{f' Paper: {c.paper_says}.' if c.paper else ''}"
     )
+
+
+def _colours(study: Study) -> str:
+    """Whether pictures are grey, in words; weights of ImageNet learned from colours."""
+    colour = [
+        _title(study, name) for name in study.sets if study.parts(name, NONE, 0, ()).train.image.shape[3] > 1
+    ]
+    return f"Pictures in colour: {', '.join(colour)}." if colour else "All pictures are grey."
 
 
 def _begun(study: Study, done: Mapping) -> list[str]:
@@ -131,8 +150,8 @@ def _classes(path) -> list[str]:
     return [name[2:-1] for name in head if name.startswith("p(")]
 
 
-def _row(study: Study, a: str, b: str, kind: str, of: Mapping):
-    """A line of the table: (its cells, Scores, the difference to no map or None)."""
+def _row(study: Study, a: str, b: str, kind: str, of: Mapping, alike: Mapping | None):
+    """A line of the table, its result beside it: (its cells, Scores, the difference to no map or None)."""
     mine = of[kind]
     classes = _classes(mine["files"][0])
     scores = pooled(mine["files"], classes, study.c.bootstrap)
@@ -153,6 +172,7 @@ def _row(study: Study, a: str, b: str, kind: str, of: Mapping):
         wall_time_s=None,
         device=first["device"],
         views=first["views"],
+        human=alike,
         notes=[
             f"{len(mine['files'])} networks' predictions pooled; input: {INPUTS[kind][1]}.",
             *first["notes"],
@@ -182,19 +202,21 @@ def difference(mine: Mapping, none: Mapping, classes, bootstrap: int):
     return differences.paired(*(np.concatenate(v) for v in (right, base, subject, network)), bootstrap)
 
 
-def _beside_people(study: Study, a: str, of: Mapping) -> list[str]:
-    """How alike the confusions of each kind of networks, on people left out, are to people's."""
-    out = []
+def _beside_people(study: Study, of: Mapping) -> dict[str, dict | None]:
+    """Kind of networks -> how alike their confusions, on people left out, are to people's.
+
+    None where the two have too few emotions in common.
+    """
+    out = {}
     for kind, mine in of.items():
         classes = _classes(mine["files"][0])
         told = [across.read_predictions(path, classes) for path in mine["files"]]
         subject, label, p = (np.concatenate([t[i] for t in told]) for i in (1, 2, 3))
         try:
             often = study.c.bootstrap
-            said = human.words(human.compare(label, p.argmax(1), classes, study.human, subject, often))
-        except BadInput as e:  # too few emotions in common
-            said = f"not compared: {e}"
-        out.append(f"{_title(study, a)}, {INPUTS[kind][1]}, beside people ({study.human.file}): {said}")
+            out[kind] = human.compare(label, p.argmax(1), classes, study.human, subject, often)
+        except BadInput:
+            out[kind] = None
     return out
 
 

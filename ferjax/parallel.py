@@ -115,7 +115,9 @@ class Devices:
             )
             run = jax.jit(body, donate_argnums=donated)
             place = self._shard
-        if jax.default_backend() == "cpu":
+        if (
+            jax.default_backend() == "cpu" and self.processes == 1
+        ):  # over several, pmap compiles for all hosts
             run = _lean(run)
         scalar = self.put(np.float32(0))
 

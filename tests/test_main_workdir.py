@@ -14,7 +14,7 @@ import runs
 from cli import cut, files_of, refused, train_words, write_csv
 
 from data_pipelines import arrays
-from ferjax import evaluate, parallel, report, train
+from ferjax import evaluate, parallel, processes, report, train
 from ferjax.main import main
 
 SEVERAL = ["train", "--config", "e.py", "--workdir", "w", "--coordinator", "localhost:1234"]
@@ -221,6 +221,8 @@ def test_processes_that_do_not_meet(capsys, place, tmp_path, monkeypatch, error,
         raise error
 
     monkeypatch.setattr(parallel, "connect", alone)
+    monkeypatch.setattr(processes, "end_with_parent", lambda: None)
+    monkeypatch.setenv(processes.SUPERVISED, "1")  # this process is the one that trains
     words = (f"--coordinator {address}: cannot join the other processes", str(error).splitlines()[0])
     refused(capsys, train_words(place, tmp_path / "w", "--coordinator", address), *words)
 

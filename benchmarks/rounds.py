@@ -61,6 +61,7 @@ def machine() -> dict:
         "cores": os.cpu_count(),
         "system": platform.system(),
         "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
     }
 
 
@@ -109,7 +110,12 @@ def tell(found: Mapping, rows: Sequence[Mapping], table: str, out: pathlib.Path 
     for name, why in found["missing"].items():
         print(f"{name}: not measured, {why}")
     if out:
-        out.parent.mkdir(exist_ok=True, parents=True)
         whole = {key: found[key] for key in ("machine", "versions", "missing")}
-        out.write_text(json.dumps({**whole, "rounds": count, "rows": list(rows)}, indent=1) + "\n")
-        print(f"written: {out}")
+        write(out, {**whole, "rounds": count, "rows": list(rows)})
+
+
+def write(out: pathlib.Path, whole: Mapping) -> None:
+    """A JSON file, and a line that says so."""
+    out.parent.mkdir(exist_ok=True, parents=True)
+    out.write_text(json.dumps(whole, indent=1) + "\n")
+    print(f"written: {out}")

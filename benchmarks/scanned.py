@@ -9,7 +9,6 @@ gradients (method xla) take minutes here: some 80 times longer inside.
 """
 
 import argparse
-import json
 import pathlib
 import statistics
 import time
@@ -89,10 +88,8 @@ def main() -> None:
             rows.append({"layer": layer, "method": method, "outside_ms": ms, "inside_over_outside": ratio})
             span = f"{ratio['median']:.2f} ({ratio['low']:.2f}-{ratio['high']:.2f})"
             print(f"{layer:8} {method:10} {ms:12.1f} {span:>24}", flush=True)
-    args.out.parent.mkdir(exist_ok=True, parents=True)
-    whole = {"machine": rounds.machine(), "jax": jax.__version__, "batch": args.batch, "rows": rows}
-    args.out.write_text(json.dumps(whole, indent=1) + "\n")
-    print(f"written: {args.out}")
+    about = {"machine": rounds.machine(), "jax": jax.__version__, "batch": args.batch, "rounds": args.rounds}
+    rounds.write(args.out, about | {"rows": rows})
 
 
 if __name__ == "__main__":

@@ -94,9 +94,7 @@ def main() -> None:
         found.append(reached(workdir, goals, begun))
     device = json.loads((args.workdir / "run0/run.json").read_text())["device"]
     print(f"{device}, {rounds.machine()['cpu']}\n{table(found)}")
-    args.out.parent.mkdir(exist_ok=True, parents=True)
-    args.out.write_text(json.dumps({"machine": rounds.machine(), "device": device, "runs": found}, indent=1))
-    print(f"written: {args.out}")
+    rounds.write(args.out, {"machine": rounds.machine(), "device": device, "runs": found})
 
 
 if __name__ == "__main__":

@@ -217,7 +217,7 @@ def main() -> None:
     rows = summarise(measured(parts(args.batch), args.rounds))
     about = rounds.machine() | {"load_before": load, "load_after": os.getloadavg()[0]}
     found = {
-        "machine": about | {"date": time.strftime("%Y-%m-%d")},
+        "machine": about,
         "versions": {"jax": jax.__version__},
         "missing": {},
         "rounds": [None] * args.rounds,
@@ -225,9 +225,7 @@ def main() -> None:
     rounds.tell(found, rows, table(rows), args.out)
     if args.figure:
         d = jax.devices()[0].device_kind
-        title = f"One step of 128 images 48x48, {about['cpu']}, {about['cores']} cores ({d})".replace(
-            "128", str(args.batch)
-        )
+        title = f"One step of {args.batch} images 48x48, {about['cpu']}, {about['cores']} cores ({d})"
         draw(rows, args.figure, title)
         print(f"drawn: {args.figure}")
 

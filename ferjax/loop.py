@@ -4,6 +4,7 @@ A training is a subclass of `Loop`, which knows its own batches, what ranks an e
 numbers are no longer finite.
 """
 
+import abc
 import contextlib
 import itertools
 import math
@@ -18,7 +19,7 @@ from data_pipelines import BadInput
 from ferjax import profile
 from ferjax.parallel import InFlight
 
-STEPS_PER_CALL = 32  # of an accelerator; one call costs the host about as much as one small step the device
+STEPS_PER_CALL = 32  # of an accelerator, so that the host calls seldom
 
 
 @jax.jit
@@ -26,14 +27,14 @@ def _finite(tree) -> jax.Array:
     return jnp.stack([jnp.isfinite(a).all() for a in jax.tree.leaves(tree)]).all()
 
 
-class Loop:
+class Loop(abc.ABC):
     """One training.
 
     Attributes that a subclass sets before `run_steps`:
       workdir, devices, checkpoints, signals: where, on what, and what interrupts.
       step: compiled by `parallel.Devices.compile`, for `steps_per_call` steps.
       steps, steps_per_epoch: of the whole training.
-      batch_size, log_every, every_steps, select_every: as the config's keys.
+      batch_size, log_every, every_steps, select_every, select_by: as the config's keys.
       resident: arrays on the devices that the step reads.
       progress: {"best", "best_step", "wait"}, saved with each checkpoint.
       steps_per_call: steps that one call does; more than 1 needs batches of row numbers.
@@ -46,17 +47,17 @@ class Loop:
     profiled = 0
     input_waits = ""
 
+    @abc.abstractmethod
     def batches(self, done: int) -> Iterator[dict]:
         """This process's share of the batches from step `done` on."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def end_epoch(self, state, step: int, log) -> tuple:
         """Looks at the selecting part: (state, what ranks the epoch, larger is better)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def advice(self) -> str:
         """What to try where training diverges."""
-        raise NotImplementedError
 
     def enough(self) -> bool:
         """Whether training ends before its last step."""
@@ -103,7 +104,7 @@ class Loop:
     def better(self, rank: float, step: int) -> bool:
         """Keeps the best so far; whether this is it."""
         if not math.isfinite(rank):
-            raise self.diverged(f"what selects the epoch is {rank} after step {step}")
+            raise self.diverged(f"the selecting part's {self.select_by} is {rank} after step {step}")
         if self.progress["best"] is None or rank > self.progress["best"]:
             self.progress |= {"best": rank, "best_step": step, "wait": 0}
             return True

@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--workdir", required=True, help="the run's folder")
         return sub
 
-    keys = "every key with its default and meaning is in ferjax/config.py"
+    keys = "every key with its default and meaning is in ferjax/schema.py"
     train = verb(
         "train",
         "train a network, or go on with an interrupted training",

@@ -115,9 +115,8 @@ class Devices:
             )
             run = jax.jit(body, donate_argnums=donated)
             place = self._shard
-        if (
-            jax.default_backend() == "cpu" and self.processes == 1
-        ):  # over several, pmap compiles for all hosts
+        # over several processes pmap's program is for all hosts, and does not take this one's arguments
+        if jax.default_backend() == "cpu" and self.processes == 1:
             run = _lean(run)
         scalar = self.put(np.float32(0))
 

@@ -31,12 +31,12 @@ def shared(command: Sequence[str], jobs: int) -> int:
     return together([first, *([[*first, "--no-budget"]] * (jobs - 1))])
 
 
-def together(commands: Sequence[Sequence[str]]) -> int:
+def together(commands: Sequence[Sequence[str]], **env: str) -> int:
     """Runs commands side by side; the first exit status that is not 0 (128 + a signal's number), or 0.
 
     Each has a session of its own: what the terminal sends to its whole group, such as Ctrl-C, reaches this
     process alone, which passes it on, once. A second one ends a worker at once. None outlives this process,
-    unless that is killed.
+    unless that is killed. `env` are variables they get beside those of this process.
     """
     workers, told = [], []
 
@@ -52,7 +52,7 @@ def together(commands: Sequence[Sequence[str]]) -> int:
         for command in commands:
             if told:
                 break
-            workers.append(subprocess.Popen(command, start_new_session=True))
+            workers.append(subprocess.Popen(command, start_new_session=True, env={**os.environ, **env}))
         statuses = [worker.wait() for worker in workers]
     finally:
         for worker in workers:
@@ -81,8 +81,7 @@ def supervised(command: Sequence[str], workdir: str) -> int:
     Returns:
       its exit status; `TRY_AGAIN` where another process of the run is gone.
     """
-    os.environ[SUPERVISED] = "1"
-    status = together([[sys.executable, "-m", "ferjax.main", *command]])
+    status = together([[sys.executable, "-m", "ferjax.main", *command]], **{SUPERVISED: "1"})
     if status not in LOST:
         return status
     steps = [int(p.name) for p in (pathlib.Path(workdir) / "checkpoints").glob("[0-9]*") if p.name.isdigit()]

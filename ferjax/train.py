@@ -190,6 +190,7 @@ class _Loop(Loop):
         split = parts.train
         self.batch_size, self.log_every = config.input.batch_size, config.train.log_every
         self.every_steps, self.select_every = config.checkpoint.every_steps, config.train.select_every
+        self.select_by = config.train.select_by
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), self.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
         self.on_device = config.input.placement == "device"

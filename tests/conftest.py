@@ -25,6 +25,26 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
 @pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    """The files of a tiny set."""
+    import runs
+
+    return runs.write_set(tmp_path_factory.mktemp("set"))
+
+
+@pytest.fixture(scope="module")
+def one_device(data_dir, tmp_path_factory):
+    """A run of 21 steps on that set, with SGD on one device, by pmap."""
+    import runs
+
+    from ferjax import train
+
+    workdir = tmp_path_factory.mktemp("one")
+    assert train.train(runs.tiny_config(data_dir, train__epochs=7, parallel__devices=1), str(workdir)) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """experiment.py, its data in set/, and a run of one epoch (steps 1 to 3) in trained/."""
     import cli

@@ -4,9 +4,10 @@ import numpy as np
 from drawn_face import drawn
 from PIL import Image
 
-from data_pipelines import manifest
+from data_pipelines import arrays, manifest
 
 SIZE = 24
+HEAD = "path,label,subject,split\n"
 
 
 def photograph(which=0, shift=0, grey=False):
@@ -49,3 +50,9 @@ def write(folder, text, crops=()):
 
 def options(place, **changes):
     return {**manifest.OPTIONS, "dir": str(place), "crop": "none", "image_size": SIZE, **changes}
+
+
+def load(folder, cache, **changes):
+    """The parts of a manifest, as a config reads them."""
+    data = {"name": "manifest", "dir": str(folder), "image_size": SIZE, "cache_dir": str(cache)}
+    return arrays.load_parts({**data, "options": {"crop": "none", **changes}})

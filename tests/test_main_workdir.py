@@ -229,8 +229,8 @@ def test_processes_that_do_not_meet(capsys, place, tmp_path, monkeypatch, error,
 
 def test_help_names_the_keys(capsys):
     for verb, words in (
-        (["train"], ("ferjax/config.py", "--config.KEY=VALUE")),
-        (["evaluate"], ("--config.evaluate.views=10", "ferjax/config.py")),
+        (["train"], ("ferjax/schema.py", "--config.KEY=VALUE")),
+        (["evaluate"], ("--config.evaluate.views=10", "ferjax/schema.py")),
         (["data", "check"], ("--dir",)),
         (["data", "export"], ("--out",)),
     ):

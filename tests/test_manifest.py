@@ -5,14 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from manifest_files import SIZE, colours, crop, options, photograph, save, write
+from manifest_files import HEAD, SIZE, colours, crop, load, options, save, write
 from ml_collections import ConfigDict
 from PIL import Image
 
-from data_pipelines import BadInput, arrays, coded, exported, faces, labels, manifest, pictures
+from data_pipelines import BadInput, arrays, coded, exported, faces, labels, manifest
 from data_pipelines.divide import by_hash
-from data_pipelines.manifest import source, table
-from ferjax.main import main
+from data_pipelines.manifest import table
 
 TEXT = """ Subject , label,path,split , AU12,AU1,note
 ann,happy,a/1.png,train,3,,x
@@ -137,11 +136,6 @@ def test_divide_by_hand():
         by_hash(["a", "b", "a"])
 
 
-def load(folder, cache, **changes):
-    data = {"name": "manifest", "dir": str(folder), "image_size": SIZE, "cache_dir": str(cache)}
-    return arrays.load_parts({**data, "options": {"crop": "none", **changes}})
-
-
 def test_parts(tmp_path):
     write(tmp_path / "m", TEXT, CROPS)
     made = load(tmp_path / "m", tmp_path / "c")
@@ -212,8 +206,6 @@ def test_inputs_for_attribution(tmp_path):
 
 
 # What is refused.
-
-HEAD = "path,label,subject,split\n"
 
 
 @pytest.mark.parametrize(
@@ -313,103 +305,6 @@ def test_options(tmp_path, change, words):
         manifest.arrays(options(write(tmp_path, TEXT, CROPS), **change))
 
 
-# Faces.
-
-
-@pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
-    """Three photographs with a face, one without; the CSV."""
-    pytest.importorskip("cv2")
-    folder = tmp_path_factory.mktemp("photographs")
-    for number in range(3):
-        save(folder / f"p{number}.png", photograph(number, 10 * number, grey=number == 2))
-    save(folder / "wall.jpg", np.full((200, 240, 3), 90, np.uint8))
-    text = HEAD + "p0.png,joy,a,train\np1.png,fear,b,validation\nwall.jpg,joy,a,train\np2.png,joy,c,test\n"
-    return write(folder, text)
-
-
-def test_faces_are_found_and_cut_out(photographs, tmp_path, caplog):
-    made = load(photographs, tmp_path / "c", crop="detect")
-    assert made.train.id.tolist() == ["p0.png"] and made.test.id.tolist() == ["p2.png"]
-    said = "faces found in 3 of 4 pictures (3 frontal); 1 without a face"
-    assert sum(said in line for line in caplog.messages) == 1
-    assert "manifest: no face found, left out: 1 of 4 (wall.jpg)" in made.findings
-    grey = faces.read_grey(photographs.parent / "p0.png")
-    found = faces.detect(grey)
-    expected = faces.align(grey, found.left_eye, found.right_eye, SIZE)
-    np.testing.assert_array_equal(made.train.image[0, :, :, 0], expected)
-    caplog.clear()
-    again = load(photographs, tmp_path / "c", crop="detect")  # the cache says it again
-    assert again.findings == made.findings and sum(said in line for line in caplog.messages) == 1
-
-
-def test_no_face_is_an_error_if_so_asked(photographs, tmp_path):
-    with pytest.raises(BadInput, match=r"manifest.csv row 3: no face is found in .*wall.jpg"):
-        manifest.arrays(options(photographs, crop="detect", undetected="fail"))
-    alone = write(tmp_path, HEAD + f"{photographs.parent / 'wall.jpg'},joy,a,train\n")
-    with pytest.raises(BadInput, match=r"no face is found in any of 1 pictures.*wall.jpg; set data"):
-        manifest.arrays(options(alone, crop="detect"))
-
-
-def test_check(photographs, capsys):
-    for place in (photographs, photographs.parent):
-        assert main(["data", "check", "manifest", "--dir", str(place)]) == 0
-        said = capsys.readouterr().out
-        rows = {line[:30].strip(): line.split() for line in said.splitlines()}
-        assert rows["pictures"][-1] == "4" and "happiness" in said and "faces found: frontal" in said
-        assert "manifest: no face found: 1 (wall.jpg)" in said
-    assert main(["data", "check", "manifest", "--dir", str(photographs.parent / "gone")]) == 2
-
-
-def test_further_ways_to_find_a_face(monkeypatch):
-    """A small face, one in profile, one in mirrored profile, each in the picture's own pixels."""
-    pytest.importorskip("cv2")
-    whole = photograph(0, grey=True)
-    first = faces.search(whole)
-    assert first.by == "frontal" and first.box == faces.detect(whole).box
-    wide = np.full((1400, 1700), 120, np.uint8)
-    wide[300:450, 1000:1220] = np.asarray(Image.fromarray(whole).reduce(2))
-    assert faces.detect(wide) is None
-    found = faces.search(wide)  # in the picture at half the size
-    assert found.by == "enlarged"
-    eyes = (np.array([first.left_eye, first.right_eye]) + 0.5) / 2 - 0.5 + [1000, 300]
-    off = np.array([found.left_eye, found.right_eye]) - eyes
-    assert np.abs(off).max() < 0.25 * np.ptp(eyes[:, 0])  # by the box
-
-    class Profile:
-        """One weak box in every picture, and a sure one where the first pixel is 1."""
-
-        def detectMultiScale3(self, picture, **_):  # noqa: N802
-            boxes = [[0, 0, 30, 30]] if picture.any() else []
-            boxes += [[2, 5, 40, 50]] if picture[0, 0] == 1 else []
-            return np.array(boxes) if boxes else (), (), np.array([0.5, 2.0][: len(boxes)])
-
-    class Nothing:
-        def detectMultiScale(self, picture, **_):  # noqa: N802
-            return ()
-
-    monkeypatch.setattr(faces, "_cascades", lambda: (Nothing(), Nothing(), Profile()))
-    picture = np.zeros((90, 120), np.uint8)
-    picture[0, 0] = 1
-    found = faces.search(picture)
-    assert (found.by, found.how, found.box) == ("profile", "box", (2, 5, 40, 50))
-    found = faces.search(picture[:, ::-1])
-    assert (found.by, found.box) == ("mirrored profile", (78, 5, 40, 50))
-    assert found.left_eye.tolist() == [78 + 0.3 * 40 - 0.5, 5 + 0.4 * 50 - 0.5]
-    assert faces.search(np.zeros((90, 120), np.uint8)) is None
-
-    class Ear(Nothing):
-        def detectMultiScale(self, picture, **_):  # noqa: N802
-            return np.array([[9, 9, side, side]])
-
-    monkeypatch.setattr(faces, "_cascades", lambda: (Ear(), Nothing(), Profile()))
-    side = 30  # without eyes, and the profile is 40 wide: 1.33 times
-    assert faces.search(picture).by == "profile"
-    side = 32  # 1.25 times
-    found = faces.search(picture)
-    assert (found.by, found.how, found.box) == ("frontal", "box", (9, 9, 32, 32))
-
-
 @pytest.mark.parametrize("tensorflow", [True, False])
 def test_red_stays_red(tmp_path, monkeypatch, tensorflow):
     """From the file through builder, cache and export to the network's input, the first time and the next."""
@@ -447,19 +342,6 @@ def test_pictures_as_a_network_takes_them():
     data = ConfigDict({"name": "fer2013", "image_size": 48, "options": {}})
     arrays.look_as(data, (20, 20, 3))  # has no colours to choose
     assert (data.image_size, dict(data.options)) == (20, {})
-
-
-def test_many_pictures_keep_their_order(tmp_path):
-    paths = [save(tmp_path / f"{n}.png", crop(n)) for n in range(40)]
-    for ahead in (1, 7, 100):
-        seen = list(pictures.look_at_all(paths, "none", 20, "x", ahead))
-        assert all((s.pixels == crop(n)).all() for n, s in enumerate(seen)) and seen[0].box == (0, 0, 20, 20)
-
-
-def test_findings_name_so_many_and_count_the_rest(tmp_path):
-    rows = [table.Row(n + 1, f"/x/{n}", f"{n:02d}", "", "", "train") for n in range(30)]
-    found = source.findings(table.Table(tmp_path, tuple(rows)), {}, {"crop": "detect"}, "m")
-    assert "left out: 30 of 30 (00, 01," in found[-1] and "19, and 10 more: ferjax data check" in found[-1]
 
 
 def test_columns_spelled_as_openface_and_libreface_mean_what_they_mean_there(tmp_path):

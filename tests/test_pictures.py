@@ -124,3 +124,10 @@ def test_examples_of_a_builder():
         for row, (_, example) in enumerate(tfds_examples.examples(arrays)):
             read = np.asarray(Image.open(example["image"])).reshape(20, 20, channels)
             np.testing.assert_array_equal(read, image[row])
+
+
+def test_many_pictures_keep_their_order(tmp_path):
+    paths = [save(tmp_path / f"{n}.png", crop(n)) for n in range(40)]
+    for ahead in (1, 7, 100):
+        seen = list(pictures.look_at_all(paths, "none", 20, "x", ahead))
+        assert all((s.pixels == crop(n)).all() for n, s in enumerate(seen)) and seen[0].box == (0, 0, 20, 20)

@@ -15,19 +15,6 @@ import runs
 from ferjax import processes, train
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return runs.write_set(tmp_path_factory.mktemp("set"))
-
-
-@pytest.fixture(scope="module")
-def one_device(data_dir, tmp_path_factory):
-    """21 steps with SGD on one device, by pmap."""
-    workdir = tmp_path_factory.mktemp("one")
-    assert train.train(runs.tiny_config(data_dir, train__epochs=7, parallel__devices=1), str(workdir)) == 0
-    return workdir
-
-
 def _two(data_dir, tmp_path, *words, devices=2):
     """Starts two processes of one run on this machine."""
     with socket.socket() as s:

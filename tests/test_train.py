@@ -16,20 +16,6 @@ from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 
 
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    return runs.write_set(tmp_path_factory.mktemp("set"))
-
-
-@pytest.fixture(scope="module")
-def one_device(data_dir, tmp_path_factory):
-    """20 steps with SGD on one device, by pmap."""
-    workdir = tmp_path_factory.mktemp("one")
-    c = runs.tiny_config(data_dir, train__epochs=7, parallel__devices=1)  # 21 steps
-    assert train.train(c, str(workdir)) == 0
-    return workdir
-
-
 @pytest.mark.parametrize(
     "changes",
     [

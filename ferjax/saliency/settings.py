@@ -50,7 +50,7 @@ def default() -> ConfigDict:
             "log_every": 10,  # steps between progress lines
         }
     )
-    c.parallel = plain.parallel  # microbatch and steps_per_call are of no use here
+    c.parallel = plain.parallel  # mode and devices; the others are of fer_cnn and of row numbers
     c.spectral = ConfigDict({"size": saliency_maps.SIZE, "blur": saliency_maps.BLUR})
     c.centre = ConfigDict(
         {"least": 0.1, "most": 1.0, "step": 0.05, "pictures": 500}

@@ -95,7 +95,7 @@ class _Loop(Loop):
         self.model = network.build(c)
         self.wanted = output(c, self.model)
         self.batch_size, self.log_every = c.train.batch_size, c.train.log_every
-        self.every_steps, self.resident = c.train.every_steps, {}
+        self.every_steps, self.select_by, self.resident = c.train.every_steps, c.train.select_by, {}
         self.steps_per_epoch = input.steps_per_epoch(len(parts.train), c.train.batch_size)
         self.steps = self.steps_per_epoch * c.train.epochs
         self.step = self.devices.compile(make_train_step(c, self.model, self.steps_per_epoch), donate=True)

@@ -110,14 +110,17 @@ class Study:
         self.hashes = {name: [hashes(p) for p in of] for name, of in parts.items()}
         self.sizes = {name: [[len(getattr(p, k)) for k in PARTS] for p in of] for name, of in parts.items()}
         self.people = {name: len({s for p in of for s in p.test.subjects}) for name, of in parts.items()}
-        for name in (
-            self.sets if c.method == "maps" else ()
-        ):  # missing maps are told before anything is trained
-            for kind in [kind for kind in self.inputs if kind != NONE][:1]:
-                self.parts(name, kind, 0)
+        if c.method == "maps":
+            self._look_at_maps()
         if c.across:
             _refuse_shared(parts)
         self.begin = self._begin()
+
+    def _look_at_maps(self) -> None:
+        """BadInput, before anything is trained, where maps are missing or of other pictures."""
+        for name in self.sets:
+            for kind in [kind for kind in self.inputs if kind != NONE][:1]:
+                self.parts(name, kind, 0)
 
     def folds(self, name: str) -> int:
         """Divisions of a set: its folds, or one."""

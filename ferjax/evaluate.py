@@ -18,6 +18,7 @@ from ferjax import (
     human_table,
     learned,
     metrics,
+    microbatch,
     models,
     results,
     run,
@@ -76,6 +77,10 @@ class Predictor:
 
     def __init__(self, config: ConfigDict, model, devices: Devices, views: int):
         def forward(params, batch, resident):
+            at_once = microbatch.inference(config, jax.default_backend(), len(batch["mask"]))
+            return microbatch.mapped(lambda part: some(params, part, resident), batch, at_once)
+
+        def some(params, batch, resident):
             images = input.gather(resident, batch)["image"]
             squash = jax.nn.sigmoid if config.task == "aus" else jax.nn.softmax
             each = [

@@ -19,6 +19,7 @@ from ferjax.ops.memory import give_back_memory
 
 AXIS = "data"
 HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
+SETTLED = 5  # steps after which a program on CPU allocates its buffers where the last one did
 IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
 
 
@@ -214,16 +215,20 @@ class InFlight:
 
 
 def _lean(run: Callable) -> Callable:
-    """As `run`, compiled before its first step, so that what compiling leaves behind is not held beside it.
+    """As `run`, with less memory on CPU, where the compiler's and the steps' are the program's own.
 
-    On CPU the compiler's memory is the program's; after compiling the paper's network it is 150 to 200 MB.
+    It is compiled before its first step, so that what compiling leaves behind (150 to 200 MB for the paper's
+    network) is not held beside it. And until `SETTLED` steps are begun, freed memory is given back before
+    each: the first steps leave a hole as large as their buffers, too much broken up to be used again.
     """
-    compiled = {}
+    compiled, begun = {}, collections.Counter()
 
     def call(*args):
         kinds = tuple((np.shape(a), getattr(a, "dtype", type(a))) for a in jax.tree.leaves(args))
         if kinds not in compiled:
             compiled[kinds] = run.lower(*args).compile()
+        begun[kinds] += 1
+        if begun[kinds] <= SETTLED:
             give_back_memory()
         return compiled[kinds](*args)
 

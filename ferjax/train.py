@@ -4,7 +4,6 @@ import contextlib
 import functools
 import pathlib
 import signal
-from collections.abc import Callable
 
 import flax.struct
 import jax
@@ -13,15 +12,14 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from data_pipelines import BadInput, arrays, input, leaks
-from ferjax import checkpoint, evaluate, learned, models, optim, run, tasks, transfer
+from data_pipelines import arrays, input, leaks
+from ferjax import checkpoint, evaluate, learned, microbatch, models, optim, run, tasks, transfer
 from ferjax.augment import augment, by_turns, example_keys, input_shape, normalise
 from ferjax.loop import Loop, steps_per_call
 from ferjax.ops.memory import keep_freed_memory
 from ferjax.parallel import AXIS, Devices, is_main
 
 Array = jax.Array
-MICROBATCH = 64  # on CPU, see `microbatch`
 INPUT_WAITS = "set input.placement=device, or raise input.prefetch"
 
 
@@ -71,8 +69,6 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     rate = optim.learning_rate(config, steps_per_epoch)
     plain_from = (config.train.epochs - config.augment.last_epochs_off) * steps_per_epoch
 
-    micro = functools.partial(microbatch, config, jax.default_backend())
-
     def local(state: TrainState, batch: dict, resident: dict):
         """Of some of a device's examples: gradient of the summed loss, (sum, count) of loss and accuracy."""
         if resident:
@@ -95,7 +91,8 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     def train_step(state: TrainState, batch: dict, resident: dict) -> tuple[TrainState, dict]:
         # the local sum is differentiated, the psums stay outside: so masked and uneven batches are exact
         stop, batch = batch.get("stop"), {name: a for name, a in batch.items() if name != "stop"}
-        gradient, (loss, accuracy) = _added_up(lambda part: local(state, part, resident), batch, micro)
+        at_once = microbatch.training(config, jax.default_backend(), len(batch["mask"]))
+        gradient, (loss, accuracy) = microbatch.summed(lambda b: local(state, b, resident), batch, at_once)
         gradient, loss, accuracy = jax.lax.psum((gradient, loss, accuracy), AXIS)
         gradient = jax.tree.map(lambda g: g / jnp.maximum(loss[1], 1e-9), gradient)
         step, opt_state = transform.update(gradient, state.opt_state, state.params)
@@ -119,41 +116,6 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
         return state, sums
 
     return train_step
-
-
-def microbatch(config: ConfigDict, platform: str, size: int) -> int:
-    """Examples of a device's `size` to do at once, as parallel.microbatch asks.
-
-    Where that is 0, all; on CPU, with convolutions that cost no more inside of a loop, `MICROBATCH`: its
-    activations stay near the processor, and the step's memory no longer grows with the batch.
-
-    Raises:
-      BadInput: a size that does not divide.
-    """
-    asked = config.parallel.microbatch
-    if asked and size > asked and size % asked:
-        raise BadInput(
-            f"config key parallel.microbatch is {asked}; it must divide a device's {size} examples, or be 0"
-        )
-    if asked or platform != "cpu" or config.model.name != "fer_cnn" or config.model.conv == "xla":
-        return asked
-    return 0 if size % MICROBATCH else MICROBATCH
-
-
-def _added_up(of: Callable, batch: dict, micro: Callable[[int], int]):
-    """of(batch), a pytree of sums over examples, so many examples at a time."""
-    size = len(batch["mask"])
-    at_once = micro(size)
-    if not 0 < at_once < size:
-        return of(batch)
-    parts = jax.tree.map(lambda a: a.reshape(-1, at_once, *a.shape[1:]), batch)
-    one = jax.eval_shape(of, jax.tree.map(lambda a: a[0], parts))
-    zero = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), one)
-
-    def then(total, part):
-        return jax.tree.map(jnp.add, total, of(part)), None
-
-    return jax.lax.scan(then, zero, parts)[0]
 
 
 def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:

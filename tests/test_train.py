@@ -11,7 +11,7 @@ import pytest
 import runs
 
 from data_pipelines import BadInput, arrays, exported
-from ferjax import evaluate, tasks, train
+from ferjax import evaluate, microbatch, tasks, train
 from ferjax.models import fer_cnn
 from ferjax.parallel import Devices
 
@@ -85,14 +85,19 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir)
 
 def test_microbatches_of_the_platform(data_dir):
     c = runs.tiny_config(data_dir)
-    assert [train.microbatch(c, "cpu", n) for n in (32, 64, 128, 100)] == [0, 64, 64, 0]
-    assert train.microbatch(c, "gpu", 128) == 0
+    assert [microbatch.training(c, "cpu", n) for n in (32, 64, 128, 100)] == [0, 64, 64, 0]
+    assert microbatch.training(c, "gpu", 128) == 0
     c.model.conv = "xla"  # some 80 times slower in a loop
-    assert train.microbatch(c, "cpu", 128) == 0
+    assert microbatch.training(c, "cpu", 128) == 0
     c.parallel.microbatch = 8
-    assert train.microbatch(c, "gpu", 16) == train.microbatch(c, "gpu", 5) == 8
+    assert microbatch.training(c, "gpu", 16) == microbatch.training(c, "gpu", 5) == 8
     with pytest.raises(BadInput, match="microbatch is 8; it must divide a device's 12 examples"):
-        train.microbatch(c, "cpu", 12)
+        microbatch.training(c, "cpu", 12)
+    assert [microbatch.inference(c, "cpu", n) for n in (12, 16, 5)] == [
+        4,
+        8,
+        1,
+    ]  # nothing to add up: no error
 
 
 def test_loss_by_hand():
@@ -211,6 +216,10 @@ def test_views_average_probabilities(data_dir):
     assert np.abs(there - mirrored).max() > 1e-3
     np.testing.assert_allclose(got[0], there, rtol=1e-4)
     np.testing.assert_allclose(got[1], (there + mirrored) / 2, rtol=1e-4)
+    c.parallel.microbatch = 3  # three by three, the thirteenth and padding likewise
+    c.evaluate.batch_size = 12
+    some = evaluate.Predictor(c, model, Devices("pmap", None, 1), 2)(jax.device_get(params), split)
+    np.testing.assert_allclose(some, (there + mirrored) / 2, rtol=1e-4)
 
 
 def test_ten_views_with_a_crop_are_the_corners_and_the_middle():

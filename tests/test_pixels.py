@@ -9,6 +9,7 @@ from small_networks import activations, build
 from data_pipelines import BadInput
 from ferjax.attribution import fields, pixels
 from ferjax.attribution.network import Network
+from ferjax.ops import relu as rectifiers
 
 
 @pytest.mark.parametrize(("layer", "position"), [("block2/relu", "max"), ("block2/conv", "sum")])
@@ -101,6 +102,25 @@ def test_many_equals_one_at_a_time(trained_network, method, layer, monkeypatch):
         np.testing.assert_allclose(maps[i], one, rtol=1e-4, atol=1e-6 * np.abs(one).max())
     each = pixels.attribute(net, x, layer, [2, 1], method, key, **options)
     np.testing.assert_allclose(each, [maps[0, 0], maps[2, 1]], rtol=1e-4, atol=1e-6 * np.abs(each).max())
+
+
+def test_both_rectified_share_a_forward_pass(trained_network):
+    net, x = trained_network
+    place = np.array([[1, 2]] * 6)
+    both = pixels.both_rectified(net, x, "block2/relu", 3, position=place)
+    assert sorted(both) == ["deconvnet", "guided_backprop"]
+    for method, maps in both.items():
+        one = pixels.attribute(net, x, "block2/relu", 3, method, position=place)
+        np.testing.assert_allclose(maps, one, rtol=1e-5, atol=1e-6 * np.abs(one).max())
+
+    def convolutions(run, **words):
+        index, at = np.full((1, 6), 3), place[None]
+        lowered = run.lower(net, x, index, at, layer="block2/relu", where="at", **words)
+        return lowered.compile().as_text().count(" convolution(")
+
+    alone = convolutions(pixels._gradients, rule=rectifiers.guided)
+    assert alone >= 4  # two blocks, there and back
+    assert convolutions(pixels._both) == alone + 2
 
 
 @pytest.mark.parametrize("method", ["guided_backprop", "integrated_gradients", "smoothgrad", "grad_cam"])

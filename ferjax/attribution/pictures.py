@@ -51,9 +51,9 @@ def top(network: Network, acts: Activations, split: Split, most: int) -> dict[st
                     np.pad(a, [(0, missing)] + [(0, 0)] * (a.ndim - 1), mode="edge") for a in (j, r, p)
                 )
                 x = normalise(images[r], network.normalise)
+                maps = pixels.both_rectified(network, x, layer, j, position=p)
                 for m, method in methods.items():
-                    maps = pixels.attribute(network, x, layer, j, method, position=p)
-                    done[m].append(fields.as_picture(maps)[:n])
+                    done[m].append(fields.as_picture(maps[method])[:n])
                 bar.update(n)
             for m in methods:
                 pictures[m][columns] = np.concatenate(done[m]).reshape(len(columns), top_n, h, w)

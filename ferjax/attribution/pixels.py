@@ -87,6 +87,13 @@ def deconvnet(network: Network, x, layer: str, index, key=None, *, position="max
     return _backward(network, x, layer, index, position, rectifiers.deconvnet)
 
 
+def both_rectified(network: Network, x, layer: str, index, *, position="max") -> dict[str, Array]:
+    """{"guided_backprop", "deconvnet"}: the maps of both, which share their forward pass."""
+    target = _target(network, x, layer, index, position)
+    maps = _both(network, x, *target.traced, layer=layer, where=target.where)
+    return {name: target.shaped(each) for name, each in maps.items()}
+
+
 def integrated_gradients(
     network: Network, x, layer: str, index, key=None, *, position="max", baseline=0.0, n_steps: int = 50
 ) -> Array:
@@ -354,6 +361,14 @@ def _direct(network: Network) -> Network:
 def _gradients(network, x, index, position, *, layer, where, rule) -> Array:
     act, back = jax.vjp(lambda x: _direct(network)(x, relu=rule)[layer], x)
     return _pulled_back(back, act, index, position, where)
+
+
+@partial(jax.jit, static_argnames=("layer", "where"))
+def _both(network, x, index, position, *, layer, where) -> dict[str, Array]:
+    """Going forward both rules are max(x, 0), which XLA finds and does once."""
+    rules = {"guided_backprop": rectifiers.guided, "deconvnet": rectifiers.deconvnet}
+    of = partial(_gradients, network, x, index, position, layer=layer, where=where)
+    return {name: of(rule=rule) for name, rule in rules.items()}
 
 
 def _backward(network, x, layer, index, position, rule) -> Array:

@@ -255,11 +255,14 @@ class Study:
             return causes.compared(np.full(self.found.auc.shape, np.nan), self.acts, self.found, a.fdr), []
         self.notes.append(f"Ablated filters are replaced by their mean map over {rule}.")
         self.neutral_pictures = middle(pictures[: causes.NEUTRALS], self.network.crop)
-        neutral = causes.neutral_means(headed, self.neutral_pictures, self.layers)
+        replaced = activations.images_hash(self.neutral_pictures)
+        neutral = self.stages.keep(
+            "neutral", lambda: causes.neutral_means(headed, self.neutral_pictures, self.layers), replaced
+        )
         made = self.stages.keep(
             "ablation",
             lambda: {"drop": causes.single_ablations(headed, half, self.acts, neutral)},
-            activations.images_hash(self.neutral_pictures),
+            replaced,
         )
         single = causes.compared(made["drop"], self.acts, self.found, a.fdr)
         last = self.layers[-1]

@@ -19,7 +19,7 @@ from ferjax.ops.memory import give_back_memory
 
 AXIS = "data"
 HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
-SETTLED = 5  # steps after which a program on CPU allocates its buffers where the last one did
+SETTLED = 20  # steps after which a program on CPU allocates its buffers where the last one did
 IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
 
 

@@ -19,7 +19,7 @@ from ferjax.ops.memory import give_back_memory
 
 AXIS = "data"
 HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
-SETTLED = {"training": 20, "inference": 5}  # calls after which a program on CPU finds room where the last one did
+SETTLED = {"training": 20, "inference": 5}  # calls until a program on CPU finds room where the last one did
 IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
 
 

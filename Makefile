@@ -45,6 +45,8 @@ format: .venv-dev/ok
 #   big_networks  AlexNet and ML-Net beside PyTorch
 #   input_speed   (input.json) tf.data beside training, memory over epochs; fails where a claim of it does
 #   step_parts    where the time of a step goes
+#   scanned       a convolution inside of lax.scan beside the same outside
+#   scaling       one batch on 1 to 8 devices, and on 2 and 4 processes
 #   attribution   (attribution_short.json) all filters over 2,500 pictures: seconds and memory
 #   loso          (loso_short.json) heads of all folds as one program beside one after the other
 bench: .venv-dev/ok
@@ -52,6 +54,8 @@ bench: .venv-dev/ok
 	$(DEV)/python -m benchmarks.big_networks
 	$(DEV)/python -m benchmarks.input_speed
 	$(DEV)/python -m benchmarks.step_parts
+	$(DEV)/python -m benchmarks.scanned
+	$(DEV)/python -m benchmarks.scaling
 	$(DEV)/python -m benchmarks.attribution --images 2500 --out benchmarks/results/attribution_short.json
 	$(DEV)/python -m benchmarks.loso --folds 8 --seeds 2 --clips 56 --out benchmarks/results/loso_short.json
 

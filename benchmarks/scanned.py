@@ -2,10 +2,11 @@
 
     python -m benchmarks.scanned [--batch 64] [--rounds 5] [--methods explicit,banded,winograd,auto]
 
-For each layer of the paper's network and each method: the gradient of a convolution, so many times one after
-the other, called from Python and by one scan; turn and turn about, median of the rounds' ratios. Several
-steps a call (`parallel.steps_per_call`) and microbatches (`parallel.microbatch`) live by this. XLA's own
-gradients (method xla) take minutes here: some 80 times longer inside.
+For each layer of the paper's network and each method: steps of a convolution, gradients and changed weights,
+one after the other on other inputs, called from Python and by one scan; turn and turn about, median of the
+rounds' ratios. Nothing of a step is the same in the next one, so that XLA can take nothing out of the loop;
+a test looks. Several steps a call (`parallel.steps_per_call`) and microbatches (`parallel.microbatch`) live
+by this. XLA's own gradients (method xla) take minutes here: some 80 times longer inside.
 """
 
 import argparse
@@ -25,16 +26,17 @@ TIMES = 4  # convolutions of one measurement
 
 
 def programs(method: str):
-    """(one, scanned): the summed gradients of x [b, h, w, c]; of all of xs [t, b, h, w, c] in one scan."""
+    """(one, scanned): (w, (x [b, h, w, c], g)) -> (new w, sum of x's gradient); of [t, ...] in one scan."""
 
     @jax.jit
-    def one(x, w, g):
+    def one(w, xg):
+        x, g = xg
         dx, dw = jax.grad(lambda x, w: jnp.vdot(conv2d(x, w, method=method), g), (0, 1))(x, w)
-        return dx.sum() + dw.sum()
+        return w - 1e-6 * dw, dx.sum()
 
     @jax.jit
-    def scanned(xs, w, g):
-        return jax.lax.scan(lambda total, x: (total + one(x, w, g), None), 0.0, xs)[0]
+    def scanned(w, xsgs):
+        return jax.lax.scan(one, w, xsgs)
 
     return one, scanned
 
@@ -45,15 +47,18 @@ def pair(layer: str, method: str, batch: int):
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (TIMES, batch, side, side, c))
     w = jax.random.normal(keys[1], (5, 5, c, o)) / (25 * c) ** 0.5
-    g = jax.random.normal(keys[2], (batch, side, side, o))
+    g = jax.random.normal(keys[2], (TIMES, batch, side, side, o))
     one, scanned = programs(method)
-    each = [jnp.array(x[i]) for i in range(TIMES)]
+    each = [(jnp.array(x[i]), jnp.array(g[i])) for i in range(TIMES)]
 
     def outside():
-        jax.block_until_ready([one(x, w, g) for x in each])
+        now = w
+        for xg in each:
+            now, total = one(now, xg)
+        jax.block_until_ready((now, total))
 
     def inside():
-        jax.block_until_ready(scanned(x, w, g))
+        jax.block_until_ready(scanned(w, (x, g)))
 
     return outside, inside
 

@@ -1,6 +1,5 @@
 """A device's share of a batch, some of it at a time, so that memory does not grow with the batch."""
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -9,14 +8,15 @@ from ml_collections import ConfigDict
 
 from data_pipelines import BadInput
 
-AT_ONCE = 64  # on CPU, see `training`
+AT_ONCE, LEAST = 64, 16  # on CPU, see `training`
 
 
 def training(config: ConfigDict, platform: str, size: int) -> int:
-    """Examples of a device's `size` to do at once in a training step, as parallel.microbatch asks.
+    """Examples of a device's `size` to do at once in a training step, as parallel.microbatch asks; 0: all.
 
-    Where that is 0, all; on CPU, with convolutions that cost no more inside of a loop, `AT_ONCE`: its
-    activations stay near the processor, and the step's memory no longer grows with the batch.
+    Where that is 0, all; on CPU, with convolutions that cost no more inside of a loop, the largest divisor of
+    `size` from `LEAST` to `AT_ONCE`, if there is one: its activations stay near the processor, and the step's
+    memory no longer grows with the batch.
 
     Raises:
       BadInput: a size that does not divide.
@@ -28,13 +28,19 @@ def training(config: ConfigDict, platform: str, size: int) -> int:
         )
     if asked or platform != "cpu" or config.model.name != "fer_cnn" or config.model.conv == "xla":
         return asked
-    return 0 if size % AT_ONCE else AT_ONCE
+    largest = _divisor(size, AT_ONCE)
+    return largest if largest >= LEAST else 0
 
 
 def inference(config: ConfigDict, platform: str, size: int) -> int:
-    """The same where nothing is learned: a size that does not divide becomes one that does."""
+    """The same where nothing is learned: for a size that does not divide, the largest one below that does."""
     asked = config.parallel.microbatch
-    return math.gcd(asked, size) if asked else training(config, platform, size)
+    return _divisor(size, asked) if asked else training(config, platform, size)
+
+
+def _divisor(size: int, most: int) -> int:
+    """The largest divisor of `size` that is not above `most`."""
+    return next(n for n in range(min(size, most), 0, -1) if size % n == 0)
 
 
 def summed(of: Callable, batch: dict, at_once: int):

@@ -87,8 +87,8 @@ def supervised(command: Sequence[str], workdir: str) -> int:
     steps = [int(p.name) for p in (pathlib.Path(workdir) / "checkpoints").glob("[0-9]*") if p.name.isdigit()]
     saved = f"step {max(steps)} is saved in {workdir}" if steps else "nothing was saved yet"
     print(
-        f"ferjax: another process of this run ended or no longer answers; {saved}; end those that are left, "
-        "and start all of them again with the same commands: they go on from there",
+        f"ferjax: another process of this run ended or no longer answers, or this one crashed; {saved}; "
+        "end those that are left, and start all of them again with the same commands: they go on from there",
         file=sys.stderr,
     )
     return TRY_AGAIN

@@ -155,6 +155,7 @@ class _Loop(Loop):
         self.select_by = config.train.select_by
         self.steps_per_epoch = input.steps_per_epoch(len(split.label), self.batch_size)
         self.steps = self.steps_per_epoch * config.train.epochs
+        microbatch.training(config, jax.default_backend(), self.batch_size // devices.count)  # or refused
         self.on_device = config.input.placement == "device"
         self.input_waits = "" if self.on_device else INPUT_WAITS
         if self.on_device:

@@ -5,6 +5,7 @@ import pathlib
 import shlex
 import subprocess
 
+import kubernetes_validate
 import pytest
 import yaml
 from runs import ROOT
@@ -61,6 +62,11 @@ def test_a_training_is_queued_again_where_it_can_go_on(cluster, status, again):
     assert (["scontrol", "requeue", "7"] in calls) == again
 
 
+def test_a_training_that_crashes_for_ever_is_left(cluster, monkeypatch):
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "20")
+    assert ["scontrol", "requeue", "7"] not in cluster("train.slurm", 75, "e.py", "w")[1]
+
+
 @pytest.mark.parametrize(("status", "again"), [(0, False), (2, False), (143, True)])
 def test_tasks_of_an_array_share_a_study(cluster, status, again):
     ended, calls = cluster("cells.slurm", status, "e.py", "w", "--dir", "rafd=D")
@@ -72,7 +78,7 @@ def test_tasks_of_an_array_share_a_study(cluster, status, again):
 
 
 def test_the_jobset_is_whole():
-    """The fields that JobSet's and Kubernetes' schemas require, and no others than those named here."""
+    """The job within is one by Kubernetes' own schema; around it JobSet's fields, as named here."""
     said = yaml.safe_load((LAUNCH / "jobset.yaml").read_text())
 
     def fields(of, required, optional=""):
@@ -83,6 +89,8 @@ def test_the_jobset_is_whole():
     fields(said["spec"], "replicatedJobs failurePolicy")
     (job,) = said["spec"]["replicatedJobs"]
     fields(job, "name replicas template")
+    whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "train"}, **job["template"]}
+    kubernetes_validate.validate(whole, kubernetes_validate.latest_version(), strict=True)
     spec = job["template"]["spec"]
     fields(spec, "parallelism completions backoffLimit template")
     assert spec["parallelism"] == spec["completions"] and spec["backoffLimit"] == 0

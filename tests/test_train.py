@@ -85,7 +85,7 @@ def test_the_first_step_is_the_gradient_of_the_mean_over_real_examples(data_dir)
 
 def test_microbatches_of_the_platform(data_dir):
     c = runs.tiny_config(data_dir)
-    assert [microbatch.training(c, "cpu", n) for n in (32, 64, 128, 100)] == [0, 64, 64, 0]
+    assert [microbatch.training(c, "cpu", n) for n in (32, 64, 128, 100, 127, 500)] == [32, 64, 64, 50, 0, 50]
     assert microbatch.training(c, "gpu", 128) == 0
     c.model.conv = "xla"  # some 80 times slower in a loop
     assert microbatch.training(c, "cpu", 128) == 0
@@ -93,10 +93,11 @@ def test_microbatches_of_the_platform(data_dir):
     assert microbatch.training(c, "gpu", 16) == microbatch.training(c, "gpu", 5) == 8
     with pytest.raises(BadInput, match="microbatch is 8; it must divide a device's 12 examples"):
         microbatch.training(c, "cpu", 12)
-    assert [microbatch.inference(c, "cpu", n) for n in (12, 16, 5)] == [
-        4,
+    assert [microbatch.inference(c, "cpu", n) for n in (12, 16, 5, 7)] == [
+        6,
         8,
-        1,
+        5,
+        7,
     ]  # nothing to add up: no error
 
 
@@ -218,8 +219,9 @@ def test_views_average_probabilities(data_dir):
     np.testing.assert_allclose(got[1], (there + mirrored) / 2, rtol=1e-4)
     c.parallel.microbatch = 3  # three by three, the thirteenth and padding likewise
     c.evaluate.batch_size = 12
-    some = evaluate.Predictor(c, model, Devices("pmap", None, 1), 2)(jax.device_get(params), split)
-    np.testing.assert_allclose(some, (there + mirrored) / 2, rtol=1e-4)
+    for mode, n in (("pmap", 1), ("pmap", 2), ("shard_map", 2)):
+        some = evaluate.Predictor(c, model, Devices(mode, None, n), 2)(jax.device_get(params), split)
+        np.testing.assert_allclose(some, (there + mirrored) / 2, rtol=1e-4)
 
 
 def test_ten_views_with_a_crop_are_the_corners_and_the_middle():

@@ -1,7 +1,8 @@
 """A whole attribution: a workdir and a coded set in, tables, pictures and their controls out.
 
-Each stage keeps its result in W/attribution/<data>/stages, under a name made of all it depends on, so that an
-interrupted run goes on and a second one with other settings does only what changed.
+Each stage keeps its result in W/attribution/<data>/stages, under a digest of the inputs, the network and the
+settings of attribute (those of control networks apart), so that an interrupted run goes on. Other settings
+begin anew, but for controls: more of them cost only their own time.
 """
 
 import dataclasses
@@ -331,8 +332,12 @@ class Study:
     def _affordable(self) -> int:
         """attribute.permutations, or as many as the time allows, which is then noted."""
         a, i = self.config.attribute, self.inputs
-        cost = controls.seconds_per_permutation(np.asarray(self.acts.maximum), i.present, i.subject)
-        most = max(int(PERMUTATION_SECONDS / max(cost, 1e-9)), 200)
+
+        def make():  # measured once: a second start would find another number, and begin anew
+            cost = controls.seconds_per_permutation(np.asarray(self.acts.maximum), i.present, i.subject)
+            return {"most": max(int(PERMUTATION_SECONDS / max(cost, 1e-9)), 200)}
+
+        most = int(self.stages.keep("affordable", make)["most"])
         if a.permutations <= most:
             return a.permutations
         self.notes.append(

@@ -37,7 +37,7 @@ def ferjax_training(c, image: np.ndarray, label: np.ndarray, classes: int, per_h
     from ferjax.ops import keep_freed_memory
     from ferjax.parallel import Devices
 
-    keep_freed_memory()
+    keep_freed_memory(c.parallel.keep_memory)
     batch = c.input.batch_size = c.evaluate.batch_size = len(image)
     split = arrays.Split(
         name="random/train",

@@ -19,7 +19,6 @@ from ferjax.ops.memory import give_back_memory
 
 AXIS = "data"
 HEARTBEAT = 20  # seconds without a word after which another process of a run counts as gone
-SETTLED = {"training": 20, "inference": 5}  # calls until a program on CPU finds room where the last one did
 IN_FLIGHT = 2  # steps queued; on forced CPU devices a long queue aborts the process at a rendezvous
 
 
@@ -118,7 +117,7 @@ class Devices:
             place = self._shard
         # over several processes pmap's program is for all hosts, and does not take this one's arguments
         if jax.default_backend() == "cpu" and self.processes == 1:
-            run = _lean(run, SETTLED["inference" if per_example else "training"])
+            run = _lean(run)
         scalar = self.put(np.float32(0))
 
         def call(state, batch, resident):
@@ -214,22 +213,17 @@ class InFlight:
         return step, jax.tree.map(np.asarray, jax.block_until_ready(sums))
 
 
-def _lean(run: Callable, settled: int) -> Callable:
-    """As `run`, with less memory on CPU, where the compiler's and the steps' are the program's own.
+def _lean(run: Callable) -> Callable:
+    """As `run`, compiled before its first step, so that what compiling leaves behind is not held beside it.
 
-    It is compiled before its first step, so that what compiling leaves behind (150 to 200 MB for the paper's
-    network) is not held beside it. And before each of the first `settled` calls freed memory is given back:
-    the first ones may leave a hole as large as their buffers, too much broken up to be used again. It costs
-    time, which is why that ends, and sooner where a program may be called a few times only.
+    On CPU the compiler's memory is the program's own: 150 to 200 MB after compiling the paper's network.
     """
-    compiled, begun = {}, collections.Counter()
+    compiled = {}
 
     def call(*args):
         kinds = tuple((np.shape(a), getattr(a, "dtype", type(a))) for a in jax.tree.leaves(args))
         if kinds not in compiled:
             compiled[kinds] = run.lower(*args).compile()
-        begun[kinds] += 1
-        if begun[kinds] <= settled:
             give_back_memory()
         return compiled[kinds](*args)
 

@@ -8,7 +8,7 @@ import jax
 
 from ferjax.parallel import InFlight
 
-FIRST = 20  # steps of this start that are left out, or as many as there are: compiling, `parallel.SETTLED`
+FIRST = 10  # steps of this start that are left out, or as many as there are: compiling, caches, full queues
 
 
 def traced(

@@ -126,6 +126,7 @@ def default() -> ConfigDict:
     c.parallel = p = ConfigDict()
     p.mode = "pmap"  # or shard_map
     p.devices = 0  # of this host; 0: all that divide the batch evenly
+    p.keep_memory = False  # on CPU: freed buffers are kept; 1.2 times as fast, up to 60 % more held
     p.microbatch = 0  # examples of a device at once; 0: all, on CPU mostly 64
     p.steps_per_call = 0  # steps that one call of the device does; 0: one on CPU, else 32. placement=device
 

@@ -130,7 +130,7 @@ def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:
     Raises:
       BadInput: unusable data, a workdir of another config, a loss that is not finite, a full disk.
     """
-    keep_freed_memory()
+    keep_freed_memory(config.parallel.keep_memory)
     workdir = run.open_workdir(workdir)
     alone = run.lock(workdir) if is_main() else contextlib.nullcontext()
     with alone, run.Signals() as signals:

@@ -14,7 +14,8 @@ def keep_freed_memory(large: bool = True) -> bool:
     is about 1.5 times as fast and training about 1.1 times (2 busy cores). Call it once, early, in a
     program that runs steps of one size; the process then holds its peak memory to its end, and that peak is a
     quarter to a half higher: what is allocated between two steps breaks up the hole that a step's buffers
-    leave. An accelerator's memory is not touched by this.
+    leave. An accelerator's memory is not touched by this. It holds for the whole process, from the last call
+    on: a study that trains gives large blocks back after its first training.
 
     Args:
       large: blocks of `LARGE` and more are kept, too. Without, only smaller ones are; nothing is broken up.

@@ -12,14 +12,14 @@ an empty program with JAX takes is beside it. Weights and codes are random: time
 
 import argparse
 import json
-import platform
-import resource
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
+
+from benchmarks import rounds
 
 
 def one(images: int) -> dict:
@@ -63,7 +63,10 @@ def one(images: int) -> dict:
                 pictures.top(network, acts, split, 9)
                 out["pictures_s"] = time.perf_counter() - start
             out |= {f"pictures_{kind}_mb": mb for kind, mb in during.peak.items()}
-    return {k: round(v, 1) if isinstance(v, float) else v for k, v in (out | {"peak_mb": peak_mb()}).items()}
+    return {
+        k: round(v, 1) if isinstance(v, float) else v
+        for k, v in (out | {"peak_mb": rounds.peak_mb()}).items()
+    }
 
 
 def statistics(x, images) -> None:
@@ -129,11 +132,6 @@ class Sampled:
                     self.peak[name] = max(self.peak[name], int(rest.split()[0]) / 1024)
 
 
-def peak_mb() -> float:
-    """Peak resident memory of this process so far, MB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def main() -> None:
     """Runs each size by itself and prints, and writes, what it took (benchmarks/results/attribution.json)."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -151,9 +149,8 @@ def main() -> None:
         said = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]
         rows.append(json.loads(said))
         print(rows[-1], flush=True)
-    result = {"date": time.strftime("%Y-%m-%d"), "machine": platform.platform(), "filters": 448, "runs": rows}
-    args.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"in {args.out}")
+    result = {"machine": rounds.machine(), "filters": 448, "runs": rows}
+    rounds.write(args.out, result)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ What the whole `loso.fit` takes is timed: standardising, copying to the device a
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import time
 from pathlib import Path
+
+from benchmarks import rounds
 
 
 def task(args):
@@ -93,14 +93,10 @@ def main() -> None:
     args = parser.parse_args()
     import jax
 
-    out = {
-        "machine": platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
-        "jax": jax.__version__,
-    }
+    out = {"machine": rounds.machine(), "jax": jax.__version__}
     out |= {name: value for name, value in vars(args).items() if name != "out"} | compare(args)
-    args.out.write_text(json.dumps(out, indent=2) + "\n")
     print(json.dumps(out, indent=2))
+    rounds.write(args.out, out)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def write_config(path: pathlib.Path, data_dir: str) -> str:
 
 def ferjax(*args, devices: int = 1, wait: bool = True, **env):
     """Runs the command line in a process of its own with so many CPU devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = os.environ["XLA_FLAGS"].replace("device_count=8", f"device_count={devices}")
     variables = {**os.environ, "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **env}
     command = [sys.executable, "-m", "ferjax.main", *map(str, args)]
     if not wait:

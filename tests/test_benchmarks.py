@@ -2,7 +2,9 @@
 
 import json
 
-from benchmarks import input_speed, step_parts
+import pytest
+
+from benchmarks import input_speed, step_parts, throughput
 
 
 def _round(host, train, memory=None):
@@ -31,3 +33,24 @@ def test_parts_of_a_step_are_compared_within_rounds(tmp_path):
     assert [row["of_step"] for row in rows] == [1, 0.25]
     assert rows[1]["ms"] == {"median": 500, "low": 200, "high": 1000}
     assert "500.0 (200.0-1000.0)  25 %" in step_parts.table(rows)
+
+
+def test_the_networks_products_are_what_xla_counts_and_give_the_utilisation():
+    import jax
+    import jax.numpy as jnp
+
+    from ferjax import config
+    from ferjax.models import fer_cnn
+
+    c = config.default()
+    c.model.conv = "xla"
+    model = fer_cnn.build(c.model, 8)
+    x = jnp.zeros((2, 48, 48, 1))
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), x))
+    counted = jax.jit(lambda p: model.apply(p, x)).lower(params).cost_analysis()["flops"]
+    # XLA leaves out taps that fall into the padding, and counts biases, ReLU and pooling
+    assert counted / 2e9 == pytest.approx(throughput.FORWARD_GFLOP, rel=0.15)
+    held = [{("ferjax", 128): {"train": [0.128], "infer": [0.064], "peak_mb": 1}}]  # 1,000 and 2,000 images/s
+    rows = throughput.summarise(held, [128])
+    assert rows[0]["train"]["tflop_s"] == pytest.approx(3 * throughput.FORWARD_GFLOP)
+    assert "train 14.7%, infer 9.8%" in throughput.utilisation(rows, 10)

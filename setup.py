@@ -28,6 +28,8 @@ setuptools.setup(
     extras_require={
         "cuda": ["jax[cuda12]"],
         "tpu": ["jax[tpu]"],
+        "gcs": ["gcsfs"],
+        "s3": ["s3fs"],
         "dev": lines("requirements-dev.txt"),
     },
     entry_points={"console_scripts": ["ferjax = ferjax.main:main"]},

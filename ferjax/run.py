@@ -27,8 +27,8 @@ def open_workdir(path: str) -> pathlib.Path:
     """Makes the folder; BadInput where that cannot be, or where it cannot be written to."""
     if "://" in str(path):
         raise BadInput(
-            f"workdir {path} is an object store's, which has no locks and no renames; give a folder that all "
-            "hosts share, or where the bucket is mounted (docs/launch.md)"
+            f"workdir {path} is an object store's, which has no locks and no renames; give a folder, and "
+            f"--mirror {path} to have it copied there as it grows (docs/launch.md)"
         )
     folder = pathlib.Path(path)
     try:

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import pathlib
 import signal
+import sys
 
 import flax.struct
 import jax
@@ -11,13 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from data_pipelines import arrays, input, leaks
 from ferjax import checkpoint, evaluate, learned, microbatch, models, optim, run, tasks, transfer
+from ferjax import config as config_lib
 from ferjax.augment import augment, by_turns, example_keys, input_shape, normalise
 from ferjax.loop import Loop, steps_per_call
 from ferjax.ops.memory import keep_freed_memory
-from ferjax.parallel import AXIS, Devices, is_main
+from ferjax.parallel import AXIS, Devices, is_main, meet
 
 Array = jax.Array
 INPUT_WAITS = "set input.placement=device, or raise input.prefetch"
@@ -118,13 +121,14 @@ def make_train_step(config: ConfigDict, model, steps_per_epoch: int, task, weigh
     return train_step
 
 
-def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:
+def train(config: ConfigDict, workdir: str, profiled: int = 0, mirror: str = "") -> int:
     """Trains, or goes on where an interrupted run stopped.
 
     Args:
       config: checked, see `config.load`.
       workdir: the run's folder; made if absent. One that holds checkpoints is resumed.
       profiled: steps to trace, see `profile`; 0: none.
+      mirror: where the folder is copied to as it grows, see `mirror`; one that is further on is fetched.
     Returns:
       exit status: 0 done, 128 + signal number where a signal stopped it (saved and resumable).
     Raises:
@@ -134,9 +138,23 @@ def train(config: ConfigDict, workdir: str, profiled: int = 0) -> int:
     workdir = run.open_workdir(workdir)
     alone = run.lock(workdir) if is_main() else contextlib.nullcontext()
     with alone, run.Signals() as signals:
+        follow = contextlib.nullcontext()
+        if mirror and is_main():
+            from ferjax.mirror import Mirror
+
+            copy = Mirror(workdir, mirror)
+            copy.fetch(_tell, config_lib.to_json(config))
+            follow = copy.following(_tell)
+        if mirror:
+            meet("fetched")  # all hosts go on from the same checkpoint
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
-        return _Loop(config, workdir, parts, devices, signals, profiled).go()
+        with follow:
+            return _Loop(config, workdir, parts, devices, signals, profiled).go()
+
+
+def _tell(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
 
 
 class _Loop(Loop):

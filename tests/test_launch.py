@@ -10,7 +10,7 @@ import pytest
 import yaml
 from runs import ROOT
 
-from ferjax import main
+from ferjax import flags
 
 LAUNCH = ROOT / "launch"
 SCRIPTS = ("train.slurm", "cells.slurm")
@@ -56,9 +56,9 @@ def test_a_training_is_queued_again_where_it_can_go_on(cluster, status, again):
     ended, calls = cluster("train.slurm", status, "e.py", "w", "--config.seed=1")
     assert ended == status
     (ferjax,) = [call for call in calls if call[0] == "ferjax"]
-    args, rest = main._parser().parse_known_args(ferjax[1:])
+    args, rest = flags.parser().parse_known_args(ferjax[1:])
     assert (args.config, args.workdir, args.coordinator) == ("e.py", "w", "auto")
-    assert main._overrides(args, rest) == ["parallel.mode=shard_map", "seed=1"]
+    assert flags.overrides(args, rest) == ["parallel.mode=shard_map", "seed=1"]
     assert (["scontrol", "requeue", "7"] in calls) == again
 
 
@@ -72,7 +72,7 @@ def test_tasks_of_an_array_share_a_study(cluster, status, again):
     ended, calls = cluster("cells.slurm", status, "e.py", "w", "--dir", "rafd=D")
     assert ended == status
     (ferjax,) = [call for call in calls if call[0] == "ferjax"]
-    args, _ = main._parser().parse_known_args(ferjax[1:])
+    args, _ = flags.parser().parse_known_args(ferjax[1:])
     assert args.verb == "reproduce" and args.no_budget and args.dir == ["rafd=D"]
     assert (["scontrol", "requeue", "8_1"] in calls) == again
 
@@ -104,6 +104,6 @@ def test_the_jobset_is_whole():
     rows, columns = map(int, pod["nodeSelector"]["cloud.google.com/gke-tpu-topology"].split("x"))
     assert rows * columns == spec["parallelism"] * container["resources"]["limits"]["google.com/tpu"]
     assert container["command"][:2] == ["ferjax", "train"]
-    args, rest = main._parser().parse_known_args(container["command"][1:])
+    args, rest = flags.parser().parse_known_args(container["command"][1:])
     assert args.coordinator == "auto" and pathlib.Path(ROOT / args.config).is_file()
-    assert "parallel.mode=shard_map" in main._overrides(args, rest)
+    assert "parallel.mode=shard_map" in flags.overrides(args, rest)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import runs
 
-from ferjax import processes, train
+from ferjax import mirror, processes, train
 
 
 def _two(data_dir, tmp_path, *words, devices=2):
@@ -49,7 +49,8 @@ def test_two_processes_give_the_one_device_weights(data_dir, one_device, tmp_pat
 
 
 def test_a_signal_to_one_process_stops_both_at_the_same_step(data_dir, tmp_path):
-    both = _two(data_dir, tmp_path, "--config.train.epochs=100000", devices=1)
+    copy = f"file://{tmp_path}/copy"
+    both = _two(data_dir, tmp_path, "--config.train.epochs=100000", "--mirror", copy, devices=1)
     metrics = tmp_path / "w/metrics.jsonl"
     for _ in range(1200):
         if metrics.is_file() and metrics.read_text().count("\n") > 4:
@@ -59,6 +60,7 @@ def test_a_signal_to_one_process_stops_both_at_the_same_step(data_dir, tmp_path)
     said = _ended(both, 143)
     step = runs.last_step(tmp_path / "w")
     assert f"stopped by SIGTERM at step {step} " in said[0], said
+    assert mirror.Mirror(tmp_path / "w", copy).step() == step
 
 
 def test_pmap_over_processes_takes_whole_hosts(data_dir, tmp_path):

@@ -1,5 +1,7 @@
 """What benchmarks make of their measurements, by hand."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -54,3 +56,38 @@ def test_the_networks_products_are_what_xla_counts_and_give_the_utilisation():
     rows = throughput.summarise(held, [128])
     assert rows[0]["train"]["tflop_s"] == pytest.approx(3 * throughput.FORWARD_GFLOP)
     assert "train 14.7%, infer 9.8%" in throughput.utilisation(rows, 10)
+
+
+def test_the_fast_path_and_xla_are_compared_picture_by_picture(data_dir, tmp_path, monkeypatch, capsys):
+    import runs
+
+    from benchmarks import fast_path
+
+    path = runs.write_config(tmp_path / "experiment.py", data_dir)
+    words = ["--config", path, "--workdir", str(tmp_path / "w"), "--seeds", "1,2", "--config.train.epochs=1"]
+    out = tmp_path / "found.json"
+    monkeypatch.setattr("sys.argv", ["fast_path", *words, "--out", str(out)])
+    assert fast_path.main() == 0
+    for seed in (1, 2):
+        for method in ("auto", "xla"):
+            folder = tmp_path / "w" / f"{method}-{seed}"
+            kept = json.loads((folder / "config.json").read_text())
+            assert (kept["seed"], kept["model"]["conv"]) == (seed, method)
+        pair = json.loads(out.read_text())["seeds"][str(seed)]
+        told = json.loads((folder / "results/test.json").read_text())["metrics"]["accuracy"]["value"]
+        assert pair[1] == pytest.approx(told)
+    answers = tmp_path / "w/auto-2/results/test_predictions.csv"  # as if that network had always been right
+    rows = list(csv.DictReader(io.StringIO(answers.read_text())))
+    for row in rows:
+        row |= {name: str(float(name == f"p({row['label']})")) for name in row if name.startswith("p(")}
+    with open(answers, "w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(reversed(rows))
+    assert fast_path.main() == 0  # trains nothing anew
+    found = json.loads(out.read_text())
+    (a, b), (c, d) = found["seeds"].values()
+    assert c == 1 and d < 1
+    assert found["difference"] == pytest.approx((a - b + c - d) / 2)
+    assert found["low"] <= found["difference"] <= found["high"]
+    assert f"auto less xla: {50 * (a - b + c - d):+.1f} points" in capsys.readouterr().out

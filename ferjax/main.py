@@ -243,8 +243,10 @@ def _mirror(args, overrides) -> int:
     del overrides
     if bool(args.to) == bool(args.source):
         raise BadInput("say which way: --to ADDRESS or --from ADDRESS")
+    if args.to and not os.path.isdir(args.workdir):
+        raise BadInput(f"--workdir {args.workdir} is no folder; give that of a run")
     workdir = run.open_workdir(args.workdir)
-    copy = mirror.Mirror(workdir, args.to or args.source)
+    copy = mirror.Mirror(workdir, args.to or args.source, writes=bool(args.to))
     with run.lock(workdir):
         if args.to:
             copy.push()

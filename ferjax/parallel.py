@@ -267,11 +267,5 @@ def is_main() -> bool:
     return jax.process_index() == 0
 
 
-def meet(name: str) -> None:
-    """Waits until all processes of the run are here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
-
-
 def _of_process(process: int) -> list:
     return [d for d in jax.devices() if d.process_index == process]

@@ -14,13 +14,13 @@ import optax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from data_pipelines import arrays, input, leaks
+from data_pipelines import BadInput, arrays, input, leaks
 from ferjax import checkpoint, evaluate, learned, microbatch, models, optim, run, tasks, transfer
 from ferjax import config as config_lib
 from ferjax.augment import augment, by_turns, example_keys, input_shape, normalise
 from ferjax.loop import Loop, steps_per_call
 from ferjax.ops.memory import keep_freed_memory
-from ferjax.parallel import AXIS, Devices, is_main, meet
+from ferjax.parallel import AXIS, Devices, is_main
 
 Array = jax.Array
 INPUT_WAITS = "set input.placement=device, or raise input.prefetch"
@@ -138,19 +138,31 @@ def train(config: ConfigDict, workdir: str, profiled: int = 0, mirror: str = "")
     workdir = run.open_workdir(workdir)
     alone = run.lock(workdir) if is_main() else contextlib.nullcontext()
     with alone, run.Signals() as signals:
-        follow = contextlib.nullcontext()
-        if mirror and is_main():
-            from ferjax.mirror import Mirror
-
-            copy = Mirror(workdir, mirror)
-            copy.fetch(_tell, config_lib.to_json(config))
-            follow = copy.following(_tell)
-        if mirror:
-            meet("fetched")  # all hosts go on from the same checkpoint
+        copy = _fetched(config, workdir, mirror) if mirror and is_main() else None
         parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
-        with follow:
-            return _Loop(config, workdir, parts, devices, signals, profiled).go()
+        loop = _Loop(config, workdir, parts, devices, signals, profiled)
+        if copy is None:
+            return loop.go()
+        with copy.following(_tell) as end:
+            status = loop.go()
+            # a machine that is taken away gives little time, and jax none to processes that wait for this one
+            end(**({"patience": None} if not status and devices.processes == 1 else {}))
+        return status
+
+
+def _fetched(config: ConfigDict, workdir: pathlib.Path, address: str):
+    """The `mirror.Mirror` of a run, which goes on from there where that is further on."""
+    from ferjax.mirror import Mirror  # needs fsspec
+
+    copy, mine = Mirror(workdir, address), config_lib.to_json(config)
+    if jax.process_count() > 1 and copy.ahead(mine):  # the others would not see it come
+        raise BadInput(
+            f"mirror {address} is further on than {workdir}; where several processes train, fetch it first: "
+            f"ferjax mirror --workdir {workdir} --from {address}"
+        )
+    copy.fetch(_tell, mine)
+    return copy
 
 
 def _tell(line: str) -> None:

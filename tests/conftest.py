@@ -11,8 +11,13 @@ import pytest
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Most of the tests' time is LLVM's; at level 1 it is two thirds. What XLA does to the graph stays the same.
 # XLA_FLAGS=--xla_backend_optimization_level=3 make test: as a user's programs are compiled.
-_flags = "--xla_backend_optimization_level=1 --xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] = f"{_flags} {os.environ.get('XLA_FLAGS', '')}"
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        "--xla_backend_optimization_level=1",
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=8",
+    )
+)
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["MPLBACKEND"] = "Agg"

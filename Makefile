@@ -30,7 +30,7 @@ demo: .venv/ok
 
 # FERJAX_REAL_DATA=folder adds the checks on real data
 test: .venv-dev/ok
-	$(DEV)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile $(TESTS)
+	$(DEV)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: .venv-dev/ok
 	$(DEV)/ruff check .

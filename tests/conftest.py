@@ -32,6 +32,21 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 
+LONG = (
+    "test_resume",
+    "test_processes",
+    "test_micro_study",
+    "test_weighted_study",
+    "test_fer2013",
+    "test_facsynth",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Files of minutes first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(scope="module")
 def data_dir(tmp_path_factory):
     """The files of a tiny set."""

@@ -175,3 +175,16 @@ next(batches)
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not done.stderr
+
+
+def test_folds_of_nearly_equal_sizes_lie_on_the_device_in_one_shape(monkeypatch):
+    splits = [made(n) for n in (541, 558, 576)]
+    shapes = [{key: a.shape for key, a in input.resident(split).items()} for split in splits]
+    assert shapes[0] == shapes[1] == shapes[2] and shapes[0]["image"][0] == 576
+    for split in splits:
+        found = input.resident(split)
+        np.testing.assert_array_equal(found["image"][: len(split)], split.image)
+        np.testing.assert_array_equal(found["subject"][: len(split)], split.subject_code)
+    assert [len(input.resident(made(n))["label"]) for n in (1, 31, 33, 577)] == [1, 32, 36, 640]
+    monkeypatch.setattr(input, "SMALL", 10)
+    assert input.resident(splits[0])["image"] is splits[0].image

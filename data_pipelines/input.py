@@ -134,13 +134,16 @@ def resident(split: Split) -> dict[str, np.ndarray]:
     Returns:
       image uint8 [m, h, w, c], label int32 [m], aus int8 [m, u], subject int32 [m], m >= n.
     """
-    found = {"image": split.image, "label": split.label, "aus": split.aus, "subject": split.subject_code}
-    n = len(split.label)
+    found, n = _columns(split), len(split.label)
     unit = 1 << max(n.bit_length() - 4, 0)
     more = -n % unit
     if not more or split.image.nbytes > SMALL:
         return found
     return {key: np.pad(a, [(0, more)] + [(0, 0)] * (a.ndim - 1)) for key, a in found.items()}
+
+
+def _columns(split: Split) -> dict[str, np.ndarray]:
+    return {"image": split.image, "label": split.label, "aus": split.aus, "subject": split.subject_code}
 
 
 def gather(resident: Mapping, batch: Mapping) -> dict:
@@ -197,7 +200,7 @@ class host_batches:  # noqa: N801 (used like a function)
             raise BadInput(
                 "input.placement = host needs TensorFlow; install it, or set input.placement to device"
             ) from None
-        self._live = [_tf_batches(tf, resident(split), rows, prefetch)]
+        self._live = [_tf_batches(tf, _columns(split), rows, prefetch)]
         self.close = weakref.finalize(self, _close, self._live)  # runs at exit, too
 
     def __iter__(self) -> "host_batches":  # noqa: D105

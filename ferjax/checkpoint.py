@@ -25,6 +25,7 @@ logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathnam
 logging.getLogger("asyncio").addFilter(lambda record: "was never retrieved" not in record.getMessage())
 
 OLD = "old"  # checkpoints on their way out
+UNFINISHED = ".orbax-checkpoint-tmp"  # in the names of those that are being written
 
 
 def _unraisable(said, others=sys.unraisablehook) -> None:
@@ -66,7 +67,7 @@ class Checkpoints:
         )
         handlers = {name: ocp.StandardCheckpointHandler() for name in ("params", "ema", "rest")}
         handlers["progress"] = ocp.JsonCheckpointHandler()
-        self._sweep("*.orbax-checkpoint-tmp*")
+        self._sweep(f"*{UNFINISHED}*")
         with _Translate(lambda e: f"checkpoints in {self.folder} cannot be opened: {e}; mend its rights"):
             self.manager = ocp.CheckpointManager(self.folder, options=options, item_handlers=handlers)
 

@@ -1,6 +1,7 @@
 """The command line's verbs and flags."""
 
 import argparse
+import functools
 
 import ferjax
 from data_pipelines import BadInput
@@ -135,23 +136,20 @@ def parser() -> argparse.ArgumentParser:
 
     data = verb("data", "look at a data set, or export its parts", workdir=False)
     actions = data.add_subparsers(dest="action", required=True, metavar="ACTION")
-    check = verb("check", "what is there, beside what was published", actions, workdir=False)
+    action = functools.partial(verb, of=actions, workdir=False)
+    check = action("check", "what is there, beside what was published")
     check.add_argument("name", metavar="NAME", help="folder under data_pipelines, such as fer2013")
     check.add_argument("--dir", required=True, help="your files")
-    export = verb(
+    export = action(
         "export",
         "write train.npz, select.npz and test.npz, which data.name=npz reads",
-        actions,
-        workdir=False,
         more="--config.KEY=VALUE changes a key of the config file.",
     )
     export.add_argument("config", metavar="CONFIG", help="an experiment file, or the config.json of a run")
     export.add_argument("--out", required=True, help="folder for the files")
-    write = verb(
+    write = action(
         "manifest",
         "write a set of clips as a CSV that data.name=manifest reads",
-        actions,
-        workdir=False,
         more="One row a frame, with its clip, onset, apex and offset, to mend, add to, or thin out.",
     )
     write.add_argument("name", metavar="NAME", help="casme2, smic or samm")

@@ -25,10 +25,8 @@ from ferjax import checkpoint
 from ferjax import config as config_lib
 
 LIST, FORMAT = "mirror.json", "ferjax/mirror/1"
-EVERY, AGAIN = (
-    10.0,
-    60.0,
-)  # seconds between looks for a new checkpoint; until the next try after one that failed
+EVERY = 10.0  # seconds between looks for a new checkpoint
+AGAIN = 60.0  # seconds until the next try after one that failed
 LAST = 45.0  # seconds that the last copy may take where a signal stopped the run, or other processes wait
 _ASIDE = ".mirror-"  # a checkpoint's files under a second name, so that they stay while they are copied
 
@@ -141,7 +139,7 @@ class Mirror:
         self._alone()
         with self._speaking("written"):
             known = [self.me, self.known[1] + 1]
-            about = {"format": FORMAT, "writer": known, "step": _last(files), "files": files}
+            about = {"format": FORMAT, "writer": known, "files": files}
             self.store.pipe_file(f"{self.root}/{LIST}", json.dumps(about, indent=1).encode())
             self.listed, self.known, root = files, known, f"{self.root}/"
             for path in self.store.find(f"{root}checkpoints"):
@@ -154,25 +152,24 @@ class Mirror:
     def following(self, say: Callable = print):
         """While inside, each new checkpoint is copied by a thread; on leaving, all that is there.
 
-        Yields a function `end(patience)`, to be called when the run is over: waits for the last copy, so many
-        seconds, or for good (None). Only in the latter case a copy that fails is an error (BadInput);
-        otherwise it is a warning, and what fails earlier is tried again a minute later. Without a call, as
-        after an error, it is waited for `LAST` seconds.
+        Yields a function `end(hurried)`, to be called when the run is over: waits for the last copy, which
+        is an error where it fails (BadInput). Hurried, as without a call, after an error, it has `LAST`
+        seconds, and its failing is a warning, as is that of earlier ones, which are tried again.
         """
         over, ended = threading.Event(), []
         thread = threading.Thread(target=self._follow, args=(over, say), daemon=True)
         thread.start()
 
-        def end(patience: float | None = LAST):
+        def end(hurried: bool = True):
             ended.append(True)
             over.set()
-            thread.join(patience)
+            thread.join(LAST if hurried else None)
             if thread.is_alive():
                 logging.getLogger(__name__).warning(
-                    "mirror %s: not done after %.0f s, and left; the copy before is whole, and %s is",
-                    *(self.address, patience, self.workdir),
+                    "mirror %s: the last copy was not done after %.0f s and is left; the former is whole",
+                    *(self.address, LAST),
                 )
-            elif self.failed and patience is None:
+            elif self.failed and not hurried:
                 raise self.failed
             elif self.failed:
                 logging.getLogger(__name__).warning("%s", self.failed)
@@ -326,7 +323,7 @@ def _link(source, target) -> None:
 
 def _files(workdir: pathlib.Path) -> dict[str, list[int]]:
     """`_facts` of a run's folder, without hidden and unfinished files and checkpoints on their way out."""
-    return _facts(workdir, lambda name: name.startswith(".") or "orbax-checkpoint-tmp" in name)
+    return _facts(workdir, lambda name: name.startswith(".") or checkpoint.UNFINISHED in name)
 
 
 def _facts(folder: pathlib.Path, scratch: Callable = lambda name: False) -> dict[str, list[int]]:

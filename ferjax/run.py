@@ -106,6 +106,11 @@ def describe(
     )
 
 
+def say(text: str) -> None:
+    """A line for the person who watches, above the progress bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
 class Signals:
     """Catches SIGTERM and Ctrl-C; a second one, a second or more later, ends the process as usual.
 
@@ -189,7 +194,7 @@ class Log:
     def say(self, text: str) -> None:
         """A line for the person who watches."""
         if self.main:
-            tqdm.write(text, file=sys.stderr)
+            say(text)
 
     def timed(self, batches: Iterator, queue: InFlight, mend: str = "") -> Iterator:
         """The batches; notes how long each kept the devices waiting, for the next line of progress.

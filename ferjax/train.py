@@ -4,7 +4,6 @@ import contextlib
 import functools
 import pathlib
 import signal
-import sys
 
 import flax.struct
 import jax
@@ -12,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from data_pipelines import BadInput, arrays, input, leaks
 from ferjax import checkpoint, evaluate, learned, microbatch, models, optim, run, tasks, transfer
@@ -138,35 +136,31 @@ def train(config: ConfigDict, workdir: str, profiled: int = 0, mirror: str = "")
     workdir = run.open_workdir(workdir)
     alone = run.lock(workdir) if is_main() else contextlib.nullcontext()
     with alone, run.Signals() as signals:
-        copy = _fetched(config, workdir, mirror) if mirror and is_main() else None
-        parts = arrays.load_parts(config.data)
         devices = Devices(config.parallel.mode, config.input.batch_size, config.parallel.devices)
+        copy = _fetched(config, workdir, mirror, devices) if mirror and devices.main else None
+        parts = arrays.load_parts(config.data)
         loop = _Loop(config, workdir, parts, devices, signals, profiled)
         if copy is None:
             return loop.go()
-        with copy.following(_tell) as end:
+        with copy.following(run.say) as end:
             status = loop.go()
             # a machine that is taken away gives little time, and jax none to processes that wait for this one
-            end(**({"patience": None} if not status and devices.processes == 1 else {}))
+            end(hurried=bool(status) or devices.processes > 1)
         return status
 
 
-def _fetched(config: ConfigDict, workdir: pathlib.Path, address: str):
+def _fetched(config: ConfigDict, workdir: pathlib.Path, address: str, devices: Devices):
     """The `mirror.Mirror` of a run, which goes on from there where that is further on."""
     from ferjax.mirror import Mirror  # needs fsspec
 
     copy, mine = Mirror(workdir, address), config_lib.to_json(config)
-    if jax.process_count() > 1 and copy.ahead(mine):  # the others would not see it come
+    if devices.processes > 1 and copy.ahead(mine):  # the others would not see it come
         raise BadInput(
             f"mirror {address} is further on than {workdir}; where several processes train, fetch it first: "
             f"ferjax mirror --workdir {workdir} --from {address}"
         )
-    copy.fetch(_tell, mine)
+    copy.fetch(run.say, mine)
     return copy
-
-
-def _tell(line: str) -> None:
-    tqdm.write(line, file=sys.stderr)
 
 
 class _Loop(Loop):

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import threading
 import time
+import types
 
 import cli
 import numpy as np
@@ -88,7 +89,7 @@ def test_checkpoints_are_copied_while_the_run_goes_on(folder, address, monkeypat
         grow(folder, 3, 6)
         until(lambda: mirror.Mirror(folder, address, writes=False).step() == 6)
         (folder / "late.txt").write_text("results")
-        end(None)
+        end(hurried=False)
     assert "late.txt" in there(address) and there(address) == set(listed(address))
     assert not list((folder / "checkpoints").glob(".mirror-*"))
 
@@ -138,13 +139,13 @@ def test_a_store_that_fails_is_a_warning_until_the_end(folder, address, caplog, 
         until(lambda: "the net is gone" in caplog.text)
         gone[0] = False
         until(lambda: copy.step() == 3)  # tried again without a further checkpoint
-        end(None)
+        end(hurried=False)
     gone[0] = True
     (folder / "late.txt").write_text("results")
     with pytest.raises(BadInput, match="the net is gone"), copy.following() as end:
-        end(None)
+        end(hurried=False)
     with copy.following() as end:
-        end(5.0)  # stopped by a signal: the run's own status counts
+        end()  # stopped by a signal: the run's own status counts
     with pytest.raises(ValueError, match="own"), copy.following():
         raise ValueError("the run's own")
 
@@ -152,9 +153,10 @@ def test_a_store_that_fails_is_a_warning_until_the_end(folder, address, caplog, 
 def test_a_store_that_hangs_does_not_keep_a_stopped_run(folder, address, caplog, monkeypatch):
     copy, held = mirror.Mirror(folder, address), threading.Event()
     monkeypatch.setattr(copy.store, "put_file", lambda *words: held.wait(60))
+    monkeypatch.setattr(mirror, "LAST", 0.1)
     begun = time.monotonic()
     with caplog.at_level(logging.WARNING), copy.following() as end:
-        end(0.1)
+        end()
     assert time.monotonic() - begun < 30 and "not done after 0 s" in caplog.text
     held.set()
 
@@ -235,15 +237,15 @@ def test_a_fetch_killed_half_way_is_begun_again(folder, address, tmp_path, monke
     same(fetched, folder)
 
 
-def test_several_processes_do_not_fetch(folder, address, tmp_path, monkeypatch):
+def test_several_processes_do_not_fetch(folder, address, tmp_path):
     mirror.Mirror(folder, address).push()
     c = config.load(str(folder / "config.json"), [])
-    monkeypatch.setattr("jax.process_count", lambda: 2)
+    two = types.SimpleNamespace(processes=2)
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(BadInput, match=f"ferjax mirror --workdir {empty} --from {address}"):
-        train._fetched(c, empty, address)
-    assert train._fetched(c, folder, address).step() == 3
+        train._fetched(c, empty, address, two)
+    assert train._fetched(c, folder, address, two).step() == 3
 
 
 def test_a_folder_that_is_further_on_is_kept(folder, address):
@@ -262,9 +264,8 @@ def test_what_cannot_be_is_refused(folder, address, tmp_path):
     with pytest.raises(BadInput, match=r"another config: seed \(there 0, here 9\)"):
         mirror.Mirror(empty, address).fetch(config=config.to_json(other))
     assert not list(empty.iterdir())
-    shutil.copytree(
-        folder, tmp_path / "elsewhere"
-    )  # further back, and of another config than the one asked for
+    # a folder further back, and of another config than the one asked for
+    shutil.copytree(folder, tmp_path / "elsewhere")
     text = (folder / "config.json").read_text().replace('"seed": 0', '"seed": 5')
     (tmp_path / "elsewhere/config.json").write_text(text)
     shutil.rmtree(tmp_path / "elsewhere/checkpoints/3")

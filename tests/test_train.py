@@ -93,6 +93,7 @@ def test_microbatches_of_the_platform(data_dir):
     assert microbatch.training(c, "gpu", 16) == microbatch.training(c, "gpu", 5) == 8
     with pytest.raises(BadInput, match="microbatch is 8; it must divide a device's 12 examples"):
         microbatch.training(c, "cpu", 12)
+    # nothing to add up: no error
     assert [microbatch.inference(c, "cpu", n) for n in (12, 16, 5, 7)] == [6, 8, 5, 7]
 
 

@@ -3,10 +3,11 @@
 Axis letters: n answers, one for each picture and network.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from ferjax import across
 from ferjax.metrics import LEVEL, Estimate
 
 
@@ -58,6 +59,27 @@ def paired(
     bottom = np.einsum("rp,ps,rs->r", a, count, b, optimize=True)
     low, high = np.quantile((top / np.maximum(bottom, 1))[bottom > 0], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high), n)
+
+
+def of_predictions(pairs: Iterable[tuple], classes, bootstrap: int = 2000) -> Estimate:
+    """`paired`, of files of predictions: network by network and picture by picture.
+
+    Args:
+      pairs: (network, _predictions.csv, the baseline's) of each.
+      classes: emotions in the files' order.
+      bootstrap: resamples.
+    Raises:
+      ValueError: the two files of a pair are of different pictures.
+    """
+    right, base, subject, network = [], [], [], []
+    for name, path, other in pairs:
+        a, b = across.read_predictions(path, classes), across.read_predictions(other, classes)
+        rows = matched(a, b)
+        right.append(a[3].argmax(1) == a[2])
+        base.append((b[3].argmax(1) == b[2])[rows])
+        subject.append(np.where(a[1] == "", np.char.add("image ", a[0]), a[1]))
+        network.append(np.full(len(rows), name))
+    return paired(*(np.concatenate(v) for v in (right, base, subject, network)), bootstrap)
 
 
 def sentence(name: str, e: Estimate, than: str = "no map") -> str:

@@ -189,17 +189,11 @@ def _row(study: Study, a: str, b: str, kind: str, of: Mapping, alike: Mapping | 
 
 def difference(mine: Mapping, none: Mapping, classes, bootstrap: int):
     """`differences.paired` of two kinds of networks, network by network and picture by picture."""
-    right, base, subject, network = [], [], [], []
     if mine["key"] != none["key"]:
         raise ValueError("the two kinds were not trained in the same folds and with the same seeds")
-    for path, other, (_, seed, _) in zip(mine["files"], none["files"], mine["key"], strict=True):
-        a, b = across.read_predictions(path, classes), across.read_predictions(other, classes)
-        rows = differences.matched(a, b)
-        right.append(a[3].argmax(1) == a[2])
-        base.append((b[3].argmax(1) == b[2])[rows])
-        subject.append(np.where(a[1] == "", np.char.add("image ", a[0]), a[1]))
-        network.append(np.full(len(rows), seed))
-    return differences.paired(*(np.concatenate(v) for v in (right, base, subject, network)), bootstrap)
+    seeds = [seed for _, seed, _ in mine["key"]]
+    pairs = zip(seeds, mine["files"], none["files"], strict=True)
+    return differences.of_predictions(pairs, classes, bootstrap)
 
 
 def _beside_people(study: Study, of: Mapping) -> dict[str, dict | None]:

@@ -9,8 +9,8 @@ import tempfile
 import pytest
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-# Much of the tests' time is LLVM's: `make test` took 1,412 s at level 1, 2,254 s before (28 November 2026, two
-# cores of an AMD EPYC). What XLA does to the graph stays the same.
+# Much of the tests' time is LLVM's: `make test` took 1,412 s at level 1 and 2,254 s before (28 November 2026,
+# two cores of an AMD EPYC). What XLA does to the graph stays the same.
 # XLA_FLAGS=--xla_backend_optimization_level=3 make test: as a user's programs are compiled.
 os.environ["XLA_FLAGS"] = " ".join(
     (

@@ -317,8 +317,8 @@ def test_a_mistake_in_a_process_of_its_own(place, tmp_path):
     write_csv(tmp_path / "set", str)
     words = ("data.name=fer2013", f"data.dir={tmp_path / 'set'}", f"data.cache_dir={tmp_path}")
     argv = train_words(place, tmp_path / "w", *(f"--config.{word}" for word in words))
-    done = runs.ferjax(*argv, "--config.parallel.devices=3")
+    done = runs.ferjax(*argv, "--config.parallel.microbatch=3")
     assert done.returncode == 2 and done.stdout == ""
     *found, last = done.stderr.splitlines()
-    assert last.startswith("ferjax: ") and "parallel.devices is 3" in last
+    assert last.startswith("ferjax: ") and "parallel.microbatch is 3" in last
     assert found and [line for line in found if not line.startswith("WARNING: fer2013 ")] == []
